@@ -1,0 +1,89 @@
+# Everything goes through here; CI and hooks call `make check` and restate nothing.
+
+PYTHON ?= python3
+VENV ?= .venv
+STORE ?= store
+PORT ?= 8000
+
+# The CPU build by its full name, so that no CUDA package can come in. Where pip already has a local
+# source of wheels that is used, else PyTorch's own index. On a GPU machine, for example:
+#   make serve TORCH=torch==2.13.0 TORCH_SOURCE=
+TORCH ?= torch==2.13.0+cpu
+TORCH_SOURCE ?= $(if $(PIP_FIND_LINKS),,--extra-index-url https://download.pytorch.org/whl/cpu)
+
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: serve demo test check format lint types benchmark lock clean
+
+serve: demo
+	STORE=$(STORE) PORT=$(PORT) $(BIN)/impress-serve
+
+demo: $(VENV)/.runtime $(STORE)/manifest.json
+
+# Trained beside and moved when whole: a demo that was interrupted goes on where it was.
+$(STORE)/manifest.json: | $(VENV)/.runtime
+	$(BIN)/impress-train demo --store $(STORE).partial --samples samples
+	mv $(STORE).partial $(STORE)
+
+test: $(VENV)/.test .tools/promtool
+	$(BIN)/pytest $(TESTS)
+
+check: $(VENV)/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(MAKE) test
+
+format: $(VENV)/.test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmark: $(VENV)/.test
+	for program in benchmarks/*.py; do $(BIN)/python $$program || exit 1; done
+
+$(VENV)/.torch:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt $(TORCH_SOURCE) '$(TORCH)'
+	touch $@
+
+$(VENV)/.runtime: $(VENV)/.torch pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[service,training]'
+	$(refuse_cuda)
+	touch $@
+
+$(VENV)/.test: $(VENV)/.runtime
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[service,training,test]'
+	$(refuse_cuda)
+	touch $@
+
+# Checks Prometheus' configuration and the dashboard's queries. A link where it is installed, else taken
+# out of Debian's package without installing that; where neither can be, its tests skip and say so.
+.tools/promtool:
+	@mkdir -p $(@D)
+	@if promtool=$$(command -v promtool); then ln -sf "$$promtool" $@; else \
+	  unpacked=$$(mktemp -d) && trap 'rm -rf "$$unpacked"' EXIT \
+	  && (cd "$$unpacked" && apt-get download -qq -o APT::Sandbox::User=root -o Acquire::http::Timeout=15 \
+	    prometheus && dpkg-deb -x prometheus_*.deb .) \
+	  && install "$$unpacked/usr/bin/promtool" $@; \
+	fi || echo 'promtool could not be had: put it on the PATH (Debian package prometheus), or run apt-get update' >&2
+
+define refuse_cuda
+	@case '$(TORCH)' in *+cpu) \
+	  if $(BIN)/pip list --format=freeze | grep -iE '^(nvidia|cuda)[-_]'; then \
+	    echo 'the packages above are for CUDA: this environment should have none' >&2; exit 1; \
+	  fi ;; \
+	esac
+endef
+
+# The lock: what a clean environment resolves to, without torch's build and without this project.
+lock:
+	rm -rf $(VENV).lock && $(PYTHON) -m venv $(VENV).lock
+	$(VENV).lock/bin/pip install --quiet $(TORCH_SOURCE) '$(TORCH)'
+	$(VENV).lock/bin/pip install --quiet '.[service,training,test]'
+	( echo '# Made by `make lock`: every package that an environment of this project may hold.'; \
+	  $(VENV).lock/bin/pip freeze --exclude impress | sed -E 's/^(torch==[0-9.]+).*/\1/' ) > constraints.txt
+	rm -rf $(VENV).lock
+
+clean:
+	rm -rf $(VENV) build *.egg-info

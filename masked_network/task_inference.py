@@ -1,0 +1,108 @@
+"""Which task do these inputs belong to? Entropy over tasks (SupSup 2006.14769, section 3.3).
+
+Ranks what it is given; holds no list of tasks and decides no threshold.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from masked_network.backbones import forward
+from masked_network.composition import multipliers
+from masked_network.mask_bank import MaskBank
+
+
+def entropy_nats(logits: Tensor) -> Tensor:
+    """Entropy of the softmax over the last dimension, in nats: `[..., B, C]` to `[..., B]`."""
+    log_probabilities = logits.log_softmax(dim=-1)
+    return -(log_probabilities.exp() * log_probabilities).sum(dim=-1)
+
+
+def relative_entropy(entropy: float, classes: int) -> float:
+    """Entropy as a share of that of the uniform answer, so that tasks of few classes compare.
+
+    A task of one class is certain whatever it sees: it counts as knowing nothing (1.0).
+    """
+    return entropy / math.log(classes) if classes > 1 else 1.0
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The tasks that take part: those with coefficients first, then those with a mask of their own.
+
+    `coefficients` is `[T_c, L, K]`; each of `supermasks` maps every layer's name to a bool mask.
+    """
+
+    coefficients: Tensor
+    supermasks: Sequence[Mapping[str, Tensor]] = ()
+
+    def __len__(self) -> int:
+        return len(self.coefficients) + len(self.supermasks)
+
+
+def superpose(
+    weights: Mapping[str, Tensor], bank: MaskBank, candidates: Candidates, belief: Tensor
+) -> dict[str, Tensor]:
+    """`W * sum_t p_t M_t` for a belief `[T]`: one composition, whatever T is.
+
+    Raises `ValueError` on a wrong shape.
+    """
+    if belief.shape != (len(candidates),):
+        raise ValueError(f"expected a belief ({len(candidates)},), got {tuple(belief.shape)}")
+    split = len(candidates.coefficients)
+    averaged = torch.einsum("t,tlk->lk", belief[:split], candidates.coefficients)
+    superposed = {}
+    factors = multipliers(bank, averaged)
+    for (name, weight), factor in zip(weights.items(), factors, strict=True):
+        total = factor.view_as(weight)
+        for share, masks in zip(belief[split:], candidates.supermasks, strict=True):
+            total = total + share * masks[name]
+        superposed[name] = weight * total
+    return superposed
+
+
+def one_shot_scores(
+    backbone: nn.Module,
+    weights: Mapping[str, Tensor],
+    bank: MaskBank,
+    candidates: Candidates,
+    inputs: Tensor,
+    classes: int,
+) -> Tensor:
+    """`-dH/dp_t` `[T]` at the uniform belief, for inputs `[B, *input_shape]`: larger fits better.
+
+    One forward and one backward for any T: composition is linear, so the gradient by a task's
+    belief is the inner product of its coefficients with the gradient by the averaged ones (this
+    project's own way to compute it). H is the entropy over the first `classes` outputs, averaged
+    over B. Raises `ValueError` where no task takes part.
+    """
+    total = len(candidates)
+    if total == 0:
+        raise ValueError("expected at least one candidate, got none")
+    belief = weights[next(iter(weights))].new_full((total,), 1 / total)
+    superposed = superpose(weights, bank, candidates, belief)
+    leaves = {name: weight.detach().requires_grad_() for name, weight in superposed.items()}
+    with torch.enable_grad():
+        entropy = entropy_nats(forward(backbone, leaves, inputs)[:, :classes]).mean()
+        gradients = torch.autograd.grad(entropy, list(leaves.values()))
+    by_multiplier = {
+        name: (weights[name] * gradient).flatten()
+        for name, gradient in zip(leaves, gradients, strict=True)
+    }
+    by_coefficients = _gradient_by_coefficients(bank, list(by_multiplier.values()))  # [L, K]
+    scores = [-torch.einsum("tlk,lk->t", candidates.coefficients, by_coefficients)]
+    for masks in candidates.supermasks:
+        inner = [gradient[masks[name].flatten()].sum() for name, gradient in by_multiplier.items()]
+        scores.append(-torch.stack(inner).sum().unsqueeze(0))
+    return torch.cat(scores)
+
+
+def _gradient_by_coefficients(bank: MaskBank, by_multiplier: list[Tensor]) -> Tensor:
+    zeros = by_multiplier[0].new_zeros(len(bank.codes), bank.size, requires_grad=True)
+    with torch.enable_grad():
+        factors = multipliers(bank, zeros)
+        (gradient,) = torch.autograd.grad(factors, [zeros], grad_outputs=by_multiplier)
+    return gradient

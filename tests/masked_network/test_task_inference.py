@@ -1,0 +1,174 @@
+import math
+from collections.abc import Mapping
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from masked_network.backbones import build_backbone, forward, masked_layers
+from masked_network.composition import compose
+from masked_network.frozen_weights import signed_constant_weights
+from masked_network.mask_bank import MaskBank, partition_bank, random_bank
+from masked_network.supermask import masked_weights
+from masked_network.task_inference import (
+    Candidates,
+    entropy_nats,
+    one_shot_scores,
+    relative_entropy,
+    superpose,
+)
+
+BACKBONE = build_backbone("lenet-300-100", (1, 3, 3), 5)
+LAYERS = masked_layers(BACKBONE)
+WEIGHTS = {name: weight.double() for name, weight in signed_constant_weights(LAYERS, 1).items()}
+BANKS = [partition_bank(LAYERS, 6, 1), random_bank(LAYERS, 11, 0.4, 1)]
+MIXTURES = [(1, 0), (4, 0), (0, 1), (0, 3), (3, 2)]
+
+each_bank = pytest.mark.parametrize("bank", BANKS, ids=["partition", "random"])
+each_mixture = pytest.mark.parametrize(("composed", "dedicated"), MIXTURES)
+
+
+def candidates_of(bank: MaskBank, composed: int, dedicated: int) -> Candidates:
+    generator = torch.Generator().manual_seed(1)
+    shape = (composed, len(LAYERS), bank.size)
+    coefficients = torch.randn(shape, generator=generator, dtype=torch.float64)
+    supermasks = [
+        {layer.name: torch.rand(layer.shape, generator=generator) < 0.5 for layer in LAYERS}
+        for _ in range(dedicated)
+    ]
+    return Candidates(coefficients, supermasks)
+
+
+def naive_superposition(
+    bank: MaskBank, candidates: Candidates, belief: Tensor
+) -> Mapping[str, Tensor]:
+    """Every task's own weights, dense, each times its belief."""
+    tasks = [compose(WEIGHTS, bank, one) for one in candidates.coefficients]
+    tasks += [masked_weights(WEIGHTS, masks) for masks in candidates.supermasks]
+    return {
+        name: torch.stack([p * task[name] for p, task in zip(belief, tasks, strict=True)]).sum(0)
+        for name in WEIGHTS
+    }
+
+
+@each_bank
+@each_mixture
+def test_superposition_is_the_naive_sum_over_tasks(
+    bank: MaskBank, composed: int, dedicated: int
+) -> None:
+    candidates = candidates_of(bank, composed, dedicated)
+    assert len(candidates) == composed + dedicated
+    generator = torch.Generator().manual_seed(2)
+    belief = torch.rand(len(candidates), generator=generator, dtype=torch.float64).softmax(0)
+    torch.testing.assert_close(
+        superpose(WEIGHTS, bank, candidates, belief),
+        dict(naive_superposition(bank, candidates, belief)),
+    )
+
+
+@each_bank
+def test_superposition_is_the_composition_of_averaged_coefficients(bank: MaskBank) -> None:
+    candidates = candidates_of(bank, 4, 0)
+    belief = torch.tensor([0.5, 0.25, 0.125, 0.125], dtype=torch.float64)
+    averaged = (belief.view(-1, 1, 1) * candidates.coefficients).sum(0)
+    torch.testing.assert_close(
+        superpose(WEIGHTS, bank, candidates, belief), compose(WEIGHTS, bank, averaged)
+    )
+
+
+@each_bank
+def test_belief_in_one_task_alone_is_that_task(bank: MaskBank) -> None:
+    candidates = candidates_of(bank, 2, 2)
+    tasks = [compose(WEIGHTS, bank, one) for one in candidates.coefficients]
+    tasks += [masked_weights(WEIGHTS, masks) for masks in candidates.supermasks]
+    for belief, task in zip(torch.eye(4, dtype=torch.float64), tasks, strict=True):
+        torch.testing.assert_close(superpose(WEIGHTS, bank, candidates, belief), task)
+
+
+@each_bank
+@each_mixture
+@pytest.mark.parametrize("classes", [2, 5])
+def test_one_shot_scores_are_the_gradient_through_the_naive_superposition(
+    bank: MaskBank, composed: int, dedicated: int, classes: int
+) -> None:
+    candidates = candidates_of(bank, composed, dedicated)
+    inputs = torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(3)).double()
+    total = len(candidates)
+    belief = torch.full((total,), 1 / total, dtype=torch.float64, requires_grad=True)
+    logits = forward(BACKBONE, naive_superposition(bank, candidates, belief), inputs)
+    probabilities = logits[:, :classes].softmax(dim=1)
+    entropy = -(probabilities * probabilities.log()).sum(dim=1).mean()
+    (expected,) = torch.autograd.grad(entropy, [belief])
+    scores = one_shot_scores(BACKBONE, WEIGHTS, bank, candidates, inputs, classes)
+    assert scores.abs().min() > 0
+    torch.testing.assert_close(scores, -expected)
+
+
+def test_one_shot_scores_are_the_same_where_gradients_are_off() -> None:
+    candidates = candidates_of(BANKS[0], 3, 2)
+    inputs = torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(4)).double()
+    arguments = (BACKBONE, WEIGHTS, BANKS[0], candidates, inputs, 5)
+    scores = one_shot_scores(*arguments)
+    with torch.no_grad():
+        assert torch.equal(one_shot_scores(*arguments), scores)
+    assert not scores.requires_grad
+
+
+def test_scoring_no_candidates_is_refused() -> None:
+    candidates = candidates_of(BANKS[0], 0, 0)
+    inputs = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
+    with pytest.raises(ValueError, match="at least one candidate, got none"):
+        one_shot_scores(BACKBONE, WEIGHTS, BANKS[0], candidates, inputs, 5)
+
+
+@pytest.mark.parametrize("shape", [(4,), (6,), (1, 5), ()])
+def test_belief_of_a_wrong_shape_is_refused_with_both_shapes(shape: tuple[int, ...]) -> None:
+    candidates = candidates_of(BANKS[0], 3, 2)
+    with pytest.raises(ValueError, match=r"expected a belief \(5,\), got \(") as refusal:
+        superpose(WEIGHTS, BANKS[0], candidates, torch.ones(shape, dtype=torch.float64))
+    assert str(refusal.value).endswith(str(shape))
+
+
+def test_candidates_for_another_bank_are_refused_with_both_shapes() -> None:
+    candidates = candidates_of(BANKS[1], 3, 0)
+    with pytest.raises(ValueError, match=r"expected coefficients \(3, 6\), got \(3, 11\)"):
+        superpose(WEIGHTS, BANKS[0], candidates, torch.ones(3, dtype=torch.float64))
+
+
+LOGITS = st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=12)
+
+
+@given(LOGITS)
+def test_entropy_lies_between_zero_and_that_of_the_uniform_answer(logits: list[float]) -> None:
+    entropy = entropy_nats(torch.tensor([logits], dtype=torch.float64))
+    assert entropy.shape == (1,)
+    assert -1e-12 <= entropy.item() <= math.log(len(logits)) + 1e-12
+
+
+@given(LOGITS, st.floats(-1e3, 1e3))
+def test_entropy_does_not_change_when_all_logits_shift(logits: list[float], shift: float) -> None:
+    values = torch.tensor(logits, dtype=torch.float64)
+    torch.testing.assert_close(
+        entropy_nats(values + shift), entropy_nats(values), atol=1e-7, rtol=0
+    )
+
+
+def test_entropy_of_equal_logits_is_the_greatest_and_of_a_certain_answer_zero() -> None:
+    logits = torch.tensor([[3.0, 3.0, 3.0], [0.0, 1e30, 0.0]])
+    expected = torch.tensor([math.log(3), 0.0])
+    torch.testing.assert_close(entropy_nats(logits), expected)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_relative_entropy_of_the_uniform_answer_is_one_for_any_number_of_classes(
+    classes: int,
+) -> None:
+    uniform = entropy_nats(torch.zeros(1, classes, dtype=torch.float64)).item()
+    assert relative_entropy(uniform, classes) == pytest.approx(1)
+    assert relative_entropy(0.0, classes) == 0
+
+
+def test_a_task_of_one_class_counts_as_knowing_nothing() -> None:
+    assert relative_entropy(0.0, 1) == 1.0

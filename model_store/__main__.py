@@ -1,0 +1,46 @@
+"""`python -m model_store`: verify or list a store from the command line. Changes nothing."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from model_store.errors import StoreError
+from model_store.store import Store
+from model_store.verify import verify_store
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+Folder = Annotated[Path, typer.Argument(help="The store's folder.")]
+
+
+@app.command()
+def verify(store: Folder) -> None:
+    """Read every file of the store and name each one that is damaged; exit 1 where one is."""
+    try:
+        verification = verify_store(store)
+    except StoreError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    for finding in verification.findings:
+        typer.echo(f"{store / finding.path}: {finding.problem}")
+    typer.echo(f"{verification.tasks} tasks whole, {len(verification.findings)} findings")
+    raise typer.Exit(1 if verification.findings else 0)
+
+
+@app.command("list")
+def list_tasks(store: Folder) -> None:
+    """Name every published task with its content hash, kind and bytes."""
+    try:
+        opened = Store.open(store)
+        for task_id in opened.task_ids():
+            artifact = opened.load(task_id)
+            size = len(artifact.content)
+            typer.echo(f"{task_id}\t{artifact.content_hash[:12]}\t{artifact.kind}\t{size} bytes")
+    except StoreError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+if __name__ == "__main__":
+    app()

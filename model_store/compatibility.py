@@ -1,0 +1,85 @@
+"""Whether an artifact can serve on a store's network: fingerprints, shapes, types, values."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from model_store.errors import IncompatibleBackbone, InvalidArtifact
+from model_store.network import FrozenNetwork
+from model_store.task_artifact import COEFFICIENTS, SCALES, SUPERMASK_PREFIX, TaskArtifact
+
+_MAX_MULTIPLIER = 1e4
+
+_ShapeAndType = tuple[tuple[int, ...], torch.dtype]
+
+
+def check_artifact(network: FrozenNetwork, artifact: TaskArtifact) -> None:
+    """Raise `IncompatibleBackbone` or `InvalidArtifact` where the artifact cannot serve here."""
+    _check_fingerprints(network, artifact)
+    classes = len(artifact.record.classes)
+    if classes > network.manifest.backbone.outputs:
+        raise InvalidArtifact(
+            f"{classes} classes, but the backbone has {network.manifest.backbone.outputs} outputs"
+        )
+    if artifact.kind == "coefficients":
+        _check_coefficients(network, artifact)
+    else:
+        _check_supermask(network, artifact)
+
+
+def _check_fingerprints(network: FrozenNetwork, artifact: TaskArtifact) -> None:
+    record, manifest = artifact.record, network.manifest
+    pairs = [
+        ("weights fingerprint", manifest.backbone.fingerprint, record.weights_fingerprint),
+        ("preprocessing", manifest.preprocessing, record.preprocessing),
+    ]
+    if artifact.kind == "coefficients":
+        pairs.append(("bank fingerprint", manifest.bank.fingerprint, record.bank_fingerprint))
+    for what, expected, actual in pairs:
+        if expected != actual:
+            raise IncompatibleBackbone(
+                f"the artifact's {what} is not this store's: expected {expected}, got {actual}"
+            )
+
+
+def _check_coefficients(network: FrozenNetwork, artifact: TaskArtifact) -> None:
+    tensors = artifact.tensors
+    shape = (len(network.layers), network.bank.size)
+    dtype = torch.int8 if SCALES in tensors else torch.float16
+    expected: dict[str, _ShapeAndType] = {COEFFICIENTS: (shape, dtype)}
+    if SCALES in tensors:
+        expected[SCALES] = (shape[:1], torch.float32)
+    _check_tensors(tensors, expected)
+    values = artifact.coefficients
+    if not bool(torch.isfinite(values).all()):
+        raise InvalidArtifact("coefficients must be finite, got NaN or infinity")
+    if float(values.abs().max()) > _MAX_MULTIPLIER:
+        raise InvalidArtifact(f"coefficients must lie within ±{_MAX_MULTIPLIER:g}")
+
+
+def _check_supermask(network: FrozenNetwork, artifact: TaskArtifact) -> None:
+    expected: dict[str, _ShapeAndType] = {
+        SUPERMASK_PREFIX + layer.name: ((-(-layer.size // 8),), torch.uint8)
+        for layer in network.layers
+    }
+    _check_tensors(artifact.tensors, expected)
+    try:
+        network.supermask(artifact)
+    except ValueError as error:
+        raise InvalidArtifact(f"supermask: {error}") from error
+
+
+def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, _ShapeAndType]) -> None:
+    if set(tensors) != set(expected):
+        raise InvalidArtifact(
+            f"expected the tensors {sorted(expected)}, got {sorted(tensors)}"[:500]
+        )
+    for name, (shape, dtype) in expected.items():
+        actual = tensors[name]
+        if tuple(actual.shape) != shape or actual.dtype != dtype:
+            raise InvalidArtifact(
+                f"{name}: expected {dtype} {list(shape)}, got {actual.dtype} {list(actual.shape)}"[
+                    :500
+                ]
+            )

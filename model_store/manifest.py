@@ -1,0 +1,72 @@
+"""The store's manifest: which backbone, which bank, which inputs. Versioned; never overwritten."""
+
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from masked_network.mask_bank import BankKind
+from model_store.errors import CorruptStore
+from model_store.preprocessing import Preprocessing
+
+MANIFEST_VERSION: Final = 1
+
+Fingerprint = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class BackboneRecord(_Record):
+    """The shared network: its architecture and the seed that its weights come from."""
+
+    name: str
+    outputs: int = Field(ge=1, le=65536)
+    """Output neurons; a task of fewer classes uses the first of them."""
+    seed: Seed
+    fingerprint: Fingerprint
+    """Of the weights that the seed makes."""
+
+
+class BankRecord(_Record):
+    """The bank of basis masks: a seed where that is enough, else a file beside the manifest."""
+
+    kind: BankKind
+    size: int = Field(ge=1, le=32768)
+    """K."""
+    density: float = Field(gt=0, le=1)
+    seed: Seed | None
+    """None where the masks were learned: they are in `bank.safetensors`."""
+    fingerprint: Fingerprint
+
+    @model_validator(mode="after")
+    def _seed_where_random(self) -> "BankRecord":
+        if (self.kind in ("partition", "random")) != (self.seed is not None):
+            raise ValueError("a random or partition bank has a seed, a learned one has none")
+        return self
+
+
+class Manifest(_Record):
+    """Everything that a store's tasks share."""
+
+    version: Literal[1] = MANIFEST_VERSION
+    created: datetime
+    backbone: BackboneRecord
+    bank: BankRecord
+    preprocessing: Preprocessing
+
+    def to_bytes(self) -> bytes:
+        """Indented JSON, for people to read."""
+        return self.model_dump_json(indent=2).encode() + b"\n"
+
+    @classmethod
+    def from_bytes(cls, data: bytes, path: str) -> "Manifest":
+        """Parse; `path` names the file in the error. Raises `CorruptStore`."""
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+            raise CorruptStore(f"{path}: {where}: {first['msg']}") from error

@@ -1,0 +1,111 @@
+"""The frozen network of a store, made from its manifest: backbone, weights and bank."""
+
+from dataclasses import dataclass
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from masked_network.backbones import MaskedLayer, build_backbone, masked_layers
+from masked_network.composition import compose
+from masked_network.frozen_weights import fingerprint, signed_constant_weights
+from masked_network.mask_bank import MaskBank, bank_of_masks, partition_bank, random_bank
+from masked_network.supermask import masked_weights
+from model_store.errors import CorruptStore
+from model_store.manifest import BankRecord, Manifest
+from model_store.packing import pack_bits, unpack_bits
+from model_store.task_artifact import SUPERMASK_PREFIX, TaskArtifact
+from model_store.tensor_bytes import read_tensors
+
+BANK_FILE = "bank.safetensors"
+
+
+@dataclass(frozen=True)
+class FrozenNetwork:
+    """What all tasks of a store share: backbone, weights and bank, with their manifest."""
+
+    manifest: Manifest
+    backbone: nn.Module
+    layers: tuple[MaskedLayer, ...]
+    weights: dict[str, Tensor]
+    bank: MaskBank
+
+    def to(self, device: torch.device) -> "FrozenNetwork":
+        """The same network with its tensors on `device`."""
+        weights = {name: weight.to(device) for name, weight in self.weights.items()}
+        bank = self.bank.to(device)
+        return FrozenNetwork(self.manifest, self.backbone, self.layers, weights, bank)
+
+    def composed(self, artifact: TaskArtifact) -> dict[str, Tensor]:
+        """The task's own weights, fp32: by coefficients over the bank, or by its own supermask."""
+        device = next(iter(self.weights.values())).device
+        if artifact.kind == "coefficients":
+            return compose(self.weights, self.bank, artifact.coefficients.to(device))
+        masks = {name: mask.to(device) for name, mask in self.supermask(artifact).items()}
+        return masked_weights(self.weights, masks)
+
+    def supermask(self, artifact: TaskArtifact) -> dict[str, Tensor]:
+        """The dedicated mask of each layer, bool, in the layer's shape."""
+        return {
+            layer.name: unpack_bits(
+                artifact.tensors[SUPERMASK_PREFIX + layer.name], layer.size
+            ).reshape(layer.shape)
+            for layer in self.layers
+        }
+
+
+def frozen_network(manifest: Manifest, bank_bytes: bytes | None) -> FrozenNetwork:
+    """Make the network that a manifest describes and hold it against both fingerprints.
+
+    `bank_bytes` is the bank's file where the bank was learned. Raises `CorruptStore`.
+    """
+    record = manifest.backbone
+    try:
+        backbone = build_backbone(record.name, manifest.preprocessing.input_shape, record.outputs)
+    except ValueError as error:
+        raise CorruptStore(f"manifest.json: {error}") from error
+    layers = masked_layers(backbone)
+    weights = signed_constant_weights(layers, record.seed)
+    if fingerprint(weights) != record.fingerprint:
+        raise CorruptStore(
+            f"manifest.json: the weights of seed {record.seed} have the fingerprint "
+            f"{fingerprint(weights)}, the manifest says {record.fingerprint}"
+        )
+    bank = _bank(manifest.bank, layers, bank_bytes)
+    if (bank.size, bank.density) != (manifest.bank.size, manifest.bank.density):
+        raise CorruptStore(
+            f"manifest.json: bank: expected K and density of {bank.size} and {bank.density}, "
+            f"got {manifest.bank.size} and {manifest.bank.density}"
+        )
+    if bank.fingerprint() != manifest.bank.fingerprint:
+        raise CorruptStore(
+            f"{'manifest.json' if bank_bytes is None else BANK_FILE}: the bank has the fingerprint "
+            f"{bank.fingerprint()}, the manifest says {manifest.bank.fingerprint}"
+        )
+    return FrozenNetwork(manifest, backbone, layers, weights, bank)
+
+
+def _bank(
+    record: BankRecord, layers: tuple[MaskedLayer, ...], bank_bytes: bytes | None
+) -> MaskBank:
+    if record.seed is not None:
+        if record.kind == "partition":
+            return partition_bank(layers, record.size, record.seed)
+        return random_bank(layers, record.size, record.density, record.seed)
+    if bank_bytes is None:
+        raise CorruptStore(f"{BANK_FILE}: missing, though the bank was learned")
+    try:
+        packed = read_tensors(bank_bytes)
+        masks = [unpack_bits(packed[layer.name], layer.size) for layer in layers]
+        return bank_of_masks(record.kind, masks, record.density)
+    except (KeyError, ValueError) as error:
+        raise CorruptStore(f"{BANK_FILE}: {error}") from error
+
+
+def bank_file(bank: MaskBank, layers: tuple[MaskedLayer, ...]) -> bytes:
+    """The bytes that keep a learned bank: for each layer `[K, ceil(P_l / 8)]`, bit-packed."""
+    packed = {}
+    for index, layer in enumerate(layers):
+        masks = torch.stack([bank.mask(index, k) for k in range(bank.size)])
+        packed[layer.name] = pack_bits(masks)
+    return safetensors.torch.save(packed)

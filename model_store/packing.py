@@ -1,0 +1,26 @@
+"""Bool masks to packed bits and back; eight weights a byte, little-endian bit order."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def pack_bits(mask: Tensor) -> Tensor:
+    """Bool `[..., P]` to uint8 `[..., ceil(P / 8)]`; the last byte is padded with zeros."""
+    return torch.from_numpy(np.packbits(mask.cpu().numpy(), axis=-1, bitorder="little"))
+
+
+def unpack_bits(packed: Tensor, size: int) -> Tensor:
+    """Uint8 `[..., ceil(P / 8)]` to bool `[..., P]` with `size` = P.
+
+    Raises `ValueError` where the length does not fit, or a padding bit is set.
+    """
+    if packed.dtype != torch.uint8 or packed.shape[-1:] != (-(-size // 8),):
+        raise ValueError(
+            f"expected uint8 [..., {-(-size // 8)}] for {size} bits, "
+            f"got {packed.dtype} {list(packed.shape)}"[:500]
+        )
+    bits = np.unpackbits(packed.cpu().numpy(), axis=-1, bitorder="little")
+    if bits[..., size:].any():
+        raise ValueError(f"padding bits beyond {size} are set")
+    return torch.from_numpy(bits[..., :size].astype(np.bool_))

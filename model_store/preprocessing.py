@@ -1,0 +1,34 @@
+"""From pixels to a backbone's inputs, the same when training and when serving."""
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+
+class Preprocessing(BaseModel):
+    """The size and colour that images are brought to, and how their intensities are normalised."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    channels: int = Field(ge=1, le=3)
+    """1 is grey, 3 is RGB."""
+    height: int = Field(ge=1, le=4096)
+    width: int = Field(ge=1, le=4096)
+    mean: float
+    """Subtracted from intensities scaled to 0..1."""
+    std: float = Field(gt=0)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """`(channels, height, width)` of one row."""
+        return (self.channels, self.height, self.width)
+
+    @property
+    def row_length(self) -> int:
+        """Numbers in one flat row."""
+        return self.channels * self.height * self.width
+
+    def to_inputs(self, intensities: Tensor) -> Tensor:
+        """Intensities in 0..1, `[B, ...]`, to inputs `[B, channels, height, width]`, fp32."""
+        shaped = intensities.to(torch.float32).reshape(-1, *self.input_shape)
+        return (shaped - self.mean) / self.std

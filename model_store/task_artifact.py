@@ -1,0 +1,144 @@
+"""One task's artifact: everything that a task adds, as safetensors bytes named by their hash.
+
+Parses bytes from strangers: no pickle, no paths, every length checked before it is believed.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Literal
+
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
+
+from model_store.errors import CorruptArtifact, InvalidArtifact, InvalidTaskName
+from model_store.manifest import Fingerprint
+from model_store.packing import pack_bits
+from model_store.preprocessing import Preprocessing
+from model_store.tensor_bytes import read_metadata, read_tensors
+
+COEFFICIENTS = "coefficients"
+SCALES = "scales"
+SUPERMASK_PREFIX = "supermask/"
+RESERVED_TASK_NAMES = frozenset({"auto"})
+
+_METADATA_KEY = "impress_task"
+_TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+_Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+Precision = Literal["fp16", "int8"]
+
+
+def checked_task_name(task_id: str) -> str:
+    """The name itself. Raises `InvalidTaskName` on one outside the alphabet, or a reserved one."""
+    if task_id in RESERVED_TASK_NAMES:
+        raise InvalidTaskName(f"the task name {task_id!r} is reserved")
+    if not _TASK_NAME.fullmatch(task_id):
+        raise InvalidTaskName(
+            "a task name is 1 to 128 letters, digits, '.', '_' or '-', the first a letter or a "
+            f"digit; got {task_id[:160]!r}"
+        )
+    return task_id
+
+
+class TaskRecord(BaseModel):
+    """What an artifact says of itself, beside its tensors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    version: Literal[1] = 1
+    classes: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = Field(
+        min_length=1, max_length=65536
+    )
+    """Label names; label i is the backbone's output i."""
+    weights_fingerprint: Fingerprint
+    bank_fingerprint: Fingerprint | None
+    """None for a dedicated supermask, which uses no bank."""
+    preprocessing: Preprocessing
+    held_out_accuracy: float | None = Field(default=None, ge=0, le=1)
+    provenance: dict[str, str | _Int64 | float] = Field(default_factory=dict, max_length=64)
+    """How it was made: data set, stream, epochs, seeds."""
+
+
+@dataclass(frozen=True)
+class TaskArtifact:
+    """A task: its record, and either quantised coefficients or a dedicated, packed supermask."""
+
+    record: TaskRecord
+    tensors: Mapping[str, Tensor]
+
+    @property
+    def kind(self) -> Literal["coefficients", "supermask"]:
+        """Which of the two it holds."""
+        return "coefficients" if COEFFICIENTS in self.tensors else "supermask"
+
+    @property
+    def tensor_bytes(self) -> int:
+        """Bytes of the tensors alone, without the record."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors.values())
+
+    @property
+    def coefficients(self) -> Tensor:
+        """`[L, K]` in fp32, dequantised. Raises `InvalidArtifact` on a dedicated supermask."""
+        if self.kind != "coefficients":
+            raise InvalidArtifact("a dedicated supermask has no coefficients")
+        values = self.tensors[COEFFICIENTS].to(torch.float32)
+        scales = self.tensors.get(SCALES)
+        return values if scales is None else values * scales.unsqueeze(1)
+
+    @cached_property
+    def content(self) -> bytes:
+        """The artifact as safetensors bytes; the same artifact always gives the same bytes."""
+        # One metadata key only: safetensors keeps several in no fixed order.
+        metadata = {_METADATA_KEY: json.dumps(self.record.model_dump(mode="json"), sort_keys=True)}
+        tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
+        return safetensors.torch.save(tensors, metadata)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 of `content`, in hexadecimal: the artifact's version."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def quantised(coefficients: Tensor, precision: Precision) -> dict[str, Tensor]:
+    """The tensors that keep coefficients `[L, K]`: fp16, or int8 with one fp32 scale a layer."""
+    if precision == "fp16":
+        return {COEFFICIENTS: coefficients.to(torch.float16)}
+    scales = (coefficients.abs().amax(dim=1) / 127).clamp_min(torch.finfo(torch.float32).tiny)
+    return {
+        COEFFICIENTS: (coefficients / scales.unsqueeze(1)).round().to(torch.int8),
+        SCALES: scales.to(torch.float32),
+    }
+
+
+def packed_supermask(masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors that keep a dedicated supermask: one bit a weight."""
+    return {SUPERMASK_PREFIX + name: pack_bits(mask.flatten()) for name, mask in masks.items()}
+
+
+def parse_artifact(data: bytes) -> TaskArtifact:
+    """An artifact from bytes. Raises `CorruptArtifact`; values and shapes are not judged here."""
+    try:
+        tensors = read_tensors(data)
+        metadata = read_metadata(data)
+    except ValueError as error:
+        raise CorruptArtifact(str(error)) from error
+    if set(metadata) != {_METADATA_KEY}:
+        found = ", ".join(sorted(metadata)) or "none"
+        raise CorruptArtifact(f"expected the metadata {_METADATA_KEY!r} alone, got {found}"[:500])
+    try:
+        record = TaskRecord.model_validate_json(metadata[_METADATA_KEY])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or _METADATA_KEY
+        raise CorruptArtifact(f"the artifact's record: {where}: {first['msg']}") from error
+    artifact = TaskArtifact(record, tensors)
+    if artifact.content != data:
+        raise CorruptArtifact("the bytes are not in the canonical form that the trainer writes")
+    return artifact

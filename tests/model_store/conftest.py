@@ -1,0 +1,118 @@
+"""Small networks of every kind of bank, and artifacts of every form that fit them."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from masked_network.backbones import build_backbone, masked_layers
+from masked_network.frozen_weights import fingerprint, signed_constant_weights
+from masked_network.mask_bank import BankKind, bank_of_masks, partition_bank, random_bank
+from masked_network.supermask import binary_mask, initial_scores
+from model_store.manifest import BackboneRecord, BankRecord, Manifest
+from model_store.network import FrozenNetwork
+from model_store.preprocessing import Preprocessing
+from model_store.store import Store
+from model_store.task_artifact import (
+    TaskArtifact,
+    TaskRecord,
+    packed_supermask,
+    quantised,
+)
+
+FORMS = ["fp16", "int8", "supermask"]
+
+
+def _network(kind: BankKind) -> FrozenNetwork:
+    preprocessing = Preprocessing(channels=1, height=3, width=3, mean=0.5, std=0.25)
+    # 5 outputs of 100 weights each: 500 bits do not fill their last byte.
+    backbone = build_backbone("lenet-300-100", preprocessing.input_shape, 5)
+    layers = masked_layers(backbone)
+    weights = signed_constant_weights(layers, 1)
+    if kind == "partition":
+        bank = partition_bank(layers, 10, 2)
+    elif kind == "random":
+        bank = random_bank(layers, 10, 0.1, 2)
+    else:
+        generator = torch.Generator().manual_seed(3)
+        masks = [torch.rand(10, layer.size, generator=generator) < 0.1 for layer in layers]
+        bank = bank_of_masks(kind, masks, 0.1)
+    manifest = Manifest(
+        created=datetime(2025, 1, 2, tzinfo=UTC),
+        backbone=BackboneRecord(
+            name="lenet-300-100", outputs=5, seed=1, fingerprint=fingerprint(weights)
+        ),
+        bank=BankRecord(
+            kind=kind,
+            size=bank.size,
+            density=bank.density,
+            seed=2 if kind in ("partition", "random") else None,
+            fingerprint=bank.fingerprint(),
+        ),
+        preprocessing=preprocessing,
+    )
+    return FrozenNetwork(manifest, backbone, layers, weights, bank)
+
+
+@pytest.fixture(scope="session")
+def networks() -> dict[str, FrozenNetwork]:
+    kinds: list[BankKind] = ["partition", "random", "heterogeneous"]
+    return {kind: _network(kind) for kind in kinds}
+
+
+@pytest.fixture(scope="session", params=["partition", "random", "heterogeneous"])
+def each_network(
+    request: pytest.FixtureRequest, networks: dict[str, FrozenNetwork]
+) -> FrozenNetwork:
+    return networks[request.param]
+
+
+@pytest.fixture(scope="session")
+def network(networks: dict[str, FrozenNetwork]) -> FrozenNetwork:
+    return networks["partition"]
+
+
+def _artifact(
+    network: FrozenNetwork, form: str = "fp16", seed: int = 1, **record: Any
+) -> TaskArtifact:
+    generator = torch.Generator().manual_seed(seed)
+    if form == "supermask":
+        scores = initial_scores(network.layers, generator)
+        tensors = packed_supermask({name: binary_mask(one, 0.3) for name, one in scores.items()})
+        bank_fingerprint = None
+    else:
+        coefficients = torch.randn(len(network.layers), network.bank.size, generator=generator)
+        tensors = quantised(coefficients, "int8" if form == "int8" else "fp16")
+        bank_fingerprint = network.manifest.bank.fingerprint
+    fields: dict[str, Any] = {
+        "classes": ("shirt", "côte"),
+        "weights_fingerprint": network.manifest.backbone.fingerprint,
+        "bank_fingerprint": bank_fingerprint,
+        "preprocessing": network.manifest.preprocessing,
+        "held_out_accuracy": 0.1 + 0.2,
+        "provenance": {"stream": "é\n", "epochs": 3, "rate": 1e-5, "Seed": seed},
+    }
+    return TaskArtifact(TaskRecord(**(fields | record)), tensors)
+
+
+@pytest.fixture(scope="session")
+def make_artifact() -> Callable[..., TaskArtifact]:
+    return _artifact
+
+
+@pytest.fixture(scope="session", params=FORMS)
+def each_artifact(request: pytest.FixtureRequest, network: FrozenNetwork) -> TaskArtifact:
+    return _artifact(network, request.param)
+
+
+@pytest.fixture
+def store(tmp_path: Path, network: FrozenNetwork) -> Store:
+    return Store.create(tmp_path / "store", network)
+
+
+@pytest.fixture
+def folder(store: Store, tmp_path: Path) -> Path:
+    return tmp_path / "store"

@@ -1,0 +1,211 @@
+"""A writer that dies at any moment leaves the earlier version or the new one, whole."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from model_store.errors import UnknownTask
+from model_store.files import TEMPORARY_PREFIX, Files, LocalFolder
+from model_store.network import FrozenNetwork
+from model_store.store import Store
+from model_store.task_artifact import TaskArtifact
+from model_store.verify import verify_store
+
+MakeArtifact = Callable[..., TaskArtifact]
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of it runs after this, so no handler of an error sees it."""
+
+
+class DyingFiles:
+    """A folder whose writer dies before its n-th change; `torn` leaves half of it behind."""
+
+    def __init__(self, files: Files, changes: int, torn: bool) -> None:
+        self.files = files
+        self.left = changes
+        self.torn = torn
+
+    def read(self, path: str) -> bytes:
+        return self.files.read(path)
+
+    def names(self, folder: str) -> list[str]:
+        return self.files.names(folder)
+
+    def write(self, path: str, data: bytes) -> None:
+        if self.left == 0 and self.torn:
+            folder, _, _ = path.rpartition("/")
+            self.files.write(f"{folder}/{TEMPORARY_PREFIX}dead", data[: len(data) // 2])
+        self._live()
+        self.files.write(path, data)
+
+    def remove(self, path: str) -> None:
+        self._live()
+        self.files.remove(path)
+
+    def _live(self) -> None:
+        if self.left == 0:
+            raise Killed
+        self.left -= 1
+
+
+def until_it_survives(
+    folder: Path, torn: bool, change: Callable[[Store], object], check: Callable[[], None]
+) -> int:
+    """Make `change` die before its first change, its second and so on; how often it died."""
+    network = Store.open(folder).network
+    for changes in count():
+        dying = Store(DyingFiles(LocalFolder(folder), changes, torn), network)
+        try:
+            change(dying)
+        except Killed:
+            check()
+        else:
+            return changes
+    raise AssertionError("unreachable: count() does not end")
+
+
+def assert_only_leftovers(folder: Path) -> None:
+    for finding in verify_store(folder).findings:
+        assert "left over" in finding.problem, finding
+
+
+each_death = pytest.mark.parametrize("torn", [False, True], ids=["before", "within"])
+
+
+@each_death
+def test_publisher_of_a_new_task_who_dies_leaves_no_half_task(
+    store: Store, folder: Path, each_artifact: TaskArtifact, torn: bool
+) -> None:
+    def nothing_yet() -> None:
+        assert Store.open(folder).task_ids() == []
+        with pytest.raises(UnknownTask):
+            Store.open(folder).load("clothes")
+        assert_only_leftovers(folder)
+
+    died = until_it_survives(
+        folder, torn, lambda s: s.publish("clothes", each_artifact), nothing_yet
+    )
+    assert died == 2
+    assert Store.open(folder).load("clothes").content == each_artifact.content
+
+
+@each_death
+def test_publisher_of_a_new_version_who_dies_leaves_the_earlier_one(
+    store: Store,
+    folder: Path,
+    network: FrozenNetwork,
+    make_artifact: MakeArtifact,
+    torn: bool,
+) -> None:
+    first, second = make_artifact(network, seed=1), make_artifact(network, seed=2)
+    store.publish("clothes", first)
+
+    def still_the_first() -> None:
+        assert Store.open(folder).load("clothes").content == first.content
+        assert_only_leftovers(folder)
+
+    died = until_it_survives(folder, torn, lambda s: s.publish("clothes", second), still_the_first)
+    assert died == 2
+    assert Store.open(folder).load("clothes").content == second.content
+
+
+def test_deleter_who_dies_leaves_the_task_whole_or_gone(
+    store: Store, folder: Path, network: FrozenNetwork, make_artifact: MakeArtifact
+) -> None:
+    versions = [make_artifact(network, seed=seed) for seed in (1, 2, 3)]
+    for deaths in count():
+        for version in versions:
+            store.publish("clothes", version)
+        dying = Store(DyingFiles(LocalFolder(folder), deaths, torn=False), network)
+        try:
+            dying.delete("clothes")
+        except Killed:
+            if deaths == 0:
+                assert store.load("clothes").content == versions[-1].content
+            else:
+                assert store.task_ids() == []
+            assert_only_leftovers(folder)
+        else:
+            break
+    assert deaths == 1 + len(versions)
+    assert store.files.names("tasks/clothes") == []
+
+
+def test_creator_who_dies_leaves_no_store_and_can_begin_again(
+    tmp_path: Path, networks: dict[str, FrozenNetwork]
+) -> None:
+    learned = networks["heterogeneous"]
+    LocalFolder(tmp_path).write(f"{TEMPORARY_PREFIX}dead", b"half a bank")
+    LocalFolder(tmp_path).write("bank.safetensors", b"another bank, of a creator who died")
+    Store.create(tmp_path, learned)
+    assert Store.open(tmp_path).network.bank.fingerprint() == learned.bank.fingerprint()
+    assert_only_leftovers(tmp_path)
+
+
+PUBLISH_FOR_EVER = """
+import os, sys
+from itertools import count
+from pathlib import Path
+from model_store.store import Store
+from model_store.task_artifact import parse_artifact
+
+store = Store.open(Path(sys.argv[1]))
+artifacts = [parse_artifact(Path(path).read_bytes()) for path in sys.argv[2:]]
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        for turn in count():
+            store.publish("same", artifacts[turn % 2])
+            store.publish(f"new-{line.strip()}-{turn}", artifacts[turn % 2])
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("dead", flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.chaos
+def test_store_of_a_publisher_killed_again_and_again_stays_whole(
+    store: Store,
+    folder: Path,
+    tmp_path: Path,
+    network: FrozenNetwork,
+    make_artifact: MakeArtifact,
+) -> None:
+    artifacts = [make_artifact(network, "supermask", seed=seed) for seed in (1, 2)]
+    paths = [tmp_path / "first", tmp_path / "second"]
+    for path, artifact in zip(paths, artifacts, strict=True):
+        path.write_bytes(artifact.content)
+    store.publish("same", artifacts[0])
+    delays = random.Random(1)  # the same delays in every run
+    with subprocess.Popen(
+        [sys.executable, "-c", PUBLISH_FOR_EVER, str(folder), *map(str, paths)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as publisher:
+        assert publisher.stdin is not None
+        assert publisher.stdout is not None
+        for turn in range(30):
+            publisher.stdin.write(f"{turn}\n")
+            publisher.stdin.flush()
+            child = int(publisher.stdout.readline())
+            time.sleep(delays.uniform(0.001, 0.1))
+            os.kill(child, signal.SIGKILL)
+            assert publisher.stdout.readline() == "dead\n"
+            reopened = Store.open(folder)
+            assert reopened.load("same").content in {one.content for one in artifacts}
+        publisher.stdin.close()
+    assert publisher.returncode == 0
+    assert_only_leftovers(folder)
+    assert verify_store(folder).tasks == len(reopened.task_ids()) > 1

@@ -1,0 +1,45 @@
+"""`python -m service`: read the settings, open the store, serve until told to stop."""
+
+import logging
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+from pydantic_settings import CliApp
+
+from model_store.errors import StoreError
+from service.app import create_app
+from service.readiness import Readiness
+from service.server import DrainingServer
+from service.settings import Settings
+
+
+def main() -> None:
+    """Serve; exits 2 with a sentence where settings or store do not allow a start."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    readiness = Readiness()
+    try:
+        settings = CliApp.run(Settings)
+        app = create_app(settings, readiness)
+    except ValidationError as error:
+        for one in error.errors():
+            name = ".".join(str(part) for part in one["loc"])
+            print(f"error: {name + ': ' if name else ''}{one['msg']}", file=sys.stderr)  # noqa: T201 the start's own message
+        sys.exit(2)
+    except (StoreError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 the start's own message
+        sys.exit(2)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+    DrainingServer(config, readiness, settings.drain_seconds).run()
+
+
+if __name__ == "__main__":
+    main()

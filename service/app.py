@@ -1,0 +1,58 @@
+"""`create_app(settings)`: the only place where the service's objects are wired."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from service.body_limit import BodyLimit
+from service.engine.engine import build_engine
+from service.observer import Observer
+from service.problems import add_problem_handlers
+from service.readiness import Readiness
+from service.routes.documentation import SWAGGER_FILES, documentation_router
+from service.routes.health import health_router
+from service.routes.open_inference import open_inference_router
+from service.routes.predict import predict_router
+from service.routes.tasks import tasks_router
+from service.settings import Settings
+from service.telemetry import Telemetry
+
+
+def create_app(settings: Settings, readiness: Readiness) -> FastAPI:
+    """The application on the store that the settings name.
+
+    Raises the store's errors where there is none, and `ValueError` where the device is missing.
+    """
+    metrics_registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=metrics_registry)
+    telemetry = Telemetry(metrics_registry)
+    engine = build_engine(settings, telemetry)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await engine.start()
+        yield
+        await engine.close()
+
+    app = FastAPI(
+        title="impress",
+        version=version("impress"),
+        summary="Very many small tasks on one frozen random network",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.include_router(predict_router(engine, settings))
+    app.include_router(tasks_router(engine))
+    app.include_router(open_inference_router(engine, settings))
+    app.include_router(health_router(engine, readiness, metrics_registry))
+    app.include_router(documentation_router(app.title))
+    app.mount("/swagger", SWAGGER_FILES)
+    add_problem_handlers(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Observer, telemetry=telemetry)
+    return app

@@ -1,0 +1,1 @@
+"""The engine: tasks, composed weights, batches and task inference. Knows no HTTP."""

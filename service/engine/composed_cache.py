@@ -1,0 +1,96 @@
+"""Composed weights, made on demand and kept within a bound of bytes; then Redis, then composition.
+
+Keyed by content hash, so a replaced task never answers from an older version. Readers hold the
+weights themselves, so eviction takes nothing from under them.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from time import perf_counter
+
+from torch import Tensor
+
+from model_store.task_artifact import TaskArtifact
+from service.engine.redis_tier import RedisTier
+from service.telemetry import Telemetry
+
+ComposedWeights = Mapping[str, Tensor]
+Compose = Callable[[TaskArtifact], ComposedWeights]
+
+
+class ComposedCache:
+    """Lives on the event loop; composing runs on `executor`."""
+
+    def __init__(
+        self,
+        compose: Compose,
+        executor: Executor,
+        capacity_bytes: int,
+        redis_tier: RedisTier | None,
+        telemetry: Telemetry,
+    ) -> None:
+        self._compose = compose
+        self._executor = executor
+        self._capacity_bytes = capacity_bytes
+        self._redis_tier = redis_tier
+        self._telemetry = telemetry
+        self._kept: OrderedDict[str, ComposedWeights] = OrderedDict()
+        self._kept_bytes = 0
+        self._under_way: dict[str, asyncio.Task[ComposedWeights]] = {}
+
+    async def get(self, artifact: TaskArtifact) -> ComposedWeights:
+        """The task's composed weights; one composition however many callers wait for it."""
+        key = artifact.content_hash
+        self._telemetry.cache_queries.labels("process").inc()
+        kept = self._kept.get(key)
+        if kept is not None:
+            self._telemetry.cache_hits.labels("process").inc()
+            self._kept.move_to_end(key)
+            return kept
+        making = self._under_way.get(key)
+        if making is None:
+            making = asyncio.create_task(self._make(artifact))
+            self._under_way[key] = making
+            making.add_done_callback(lambda _: self._under_way.pop(key))
+        # A caller that leaves must not take the composition from those who still wait.
+        return await asyncio.shield(making)
+
+    async def _make(self, artifact: TaskArtifact) -> ComposedWeights:
+        composed = await self._fetch_or_compose(artifact)
+        self._keep(artifact.content_hash, composed)
+        return composed
+
+    async def _fetch_or_compose(self, artifact: TaskArtifact) -> ComposedWeights:
+        if self._redis_tier is not None:
+            fetched = await self._redis_tier.get(artifact)
+            if fetched is not None:
+                return fetched
+        loop = asyncio.get_running_loop()
+        composed = await loop.run_in_executor(self._executor, self._timed_compose, artifact)
+        if self._redis_tier is not None:
+            self._redis_tier.put_soon(artifact, composed)
+        return composed
+
+    def _timed_compose(self, artifact: TaskArtifact) -> ComposedWeights:
+        started = perf_counter()
+        composed = self._compose(artifact)
+        self._telemetry.compose_seconds.observe(perf_counter() - started)
+        return composed
+
+    def _keep(self, key: str, composed: ComposedWeights) -> None:
+        size = _byte_size(composed)
+        if size > self._capacity_bytes:
+            return
+        while self._kept_bytes + size > self._capacity_bytes:
+            _, evicted = self._kept.popitem(last=False)
+            self._kept_bytes -= _byte_size(evicted)
+            self._telemetry.cache_evictions.inc()
+        self._kept[key] = composed
+        self._kept_bytes += size
+        self._telemetry.cache_bytes.set(self._kept_bytes)
+
+
+def _byte_size(composed: ComposedWeights) -> int:
+    return sum(weight.numel() * weight.element_size() for weight in composed.values())

@@ -1,0 +1,97 @@
+"""The engine's parts and their threads, put together, started and stopped."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+
+from model_store.network import FrozenNetwork
+from model_store.store import Store
+from service.engine.batcher import Batcher
+from service.engine.composed_cache import ComposedCache
+from service.engine.forward_pass import ForwardPass
+from service.engine.predictor import Predictor
+from service.engine.redis_tier import RedisTier
+from service.engine.registry import TaskRegistry
+from service.engine.task_identifier import TaskIdentifier
+from service.settings import Settings
+from service.telemetry import Telemetry
+
+
+def chosen_device(wanted: str) -> torch.device:
+    """`auto` is a GPU where there is one. Raises `ValueError` where cuda is asked for in vain."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError("DEVICE=cuda, but this build of torch sees no CUDA device")
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)
+
+
+@dataclass
+class Engine:
+    """What the routes ask: the registry and the predictor, with the parts behind them."""
+
+    network: FrozenNetwork
+    registry: TaskRegistry
+    predictor: Predictor
+    batcher: Batcher
+    redis_tier: RedisTier | None
+    executors: tuple[ThreadPoolExecutor, ...]
+
+    async def start(self) -> None:
+        """Load every task and look for Redis."""
+        self.registry.load_all()
+        if self.redis_tier is not None:
+            await self.redis_tier.start()
+
+    async def close(self) -> None:
+        """Answer what waits, then end every thread and connection."""
+        await self.batcher.close()
+        if self.redis_tier is not None:
+            await self.redis_tier.close()
+        for executor in self.executors:
+            executor.shutdown()
+
+
+def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
+    """Open the store and wire the parts. Raises the store's errors, or `ValueError`."""
+    device = chosen_device(settings.device)
+    telemetry.describe_build(device.type)
+    store = Store.open(settings.store)
+    network = store.network.to(device)
+    # A thread each, so that no composition, task inference or disk waits on the forward passes.
+    forwarding = ThreadPoolExecutor(1, "forward")
+    composing = ThreadPoolExecutor(1, "compose")
+    identifying = ThreadPoolExecutor(1, "identify")
+    storing = ThreadPoolExecutor(1, "store")
+    redis_tier = None
+    if settings.redis_url is not None:
+        redis_tier = RedisTier(
+            str(settings.redis_url),
+            settings.redis_timeout_ms,
+            settings.redis_ttl_seconds,
+            network.layers,
+            device,
+            composing,
+            telemetry,
+        )
+    cache = ComposedCache(network.composed, composing, settings.cache_bytes, redis_tier, telemetry)
+    batcher = Batcher(
+        ForwardPass(network, device),
+        forwarding,
+        settings.max_batch_rows,
+        settings.max_queue_rows,
+        telemetry,
+    )
+    registry = TaskRegistry(store, storing, telemetry)
+    predictor = Predictor(
+        registry,
+        cache,
+        batcher,
+        TaskIdentifier(network, settings.inference_shortlist),
+        identifying,
+        settings.inference_margin_nats,
+        telemetry,
+    )
+    executors = (forwarding, composing, identifying, storing)
+    return Engine(network, registry, predictor, batcher, redis_tier, executors)

@@ -1,0 +1,89 @@
+"""Rows in, predictions out: the one way in which every face of the service asks the engine."""
+
+import asyncio
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.errors import UnknownTask
+from service.engine.batcher import Batcher, Rows
+from service.engine.composed_cache import ComposedCache
+from service.engine.registry import RegisteredTask, TaskRegistry
+from service.engine.task_identifier import Identification, Method, TaskIdentifier
+from service.telemetry import Telemetry
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Logits `[n, C]` of the task that answered; no task and no logits where it abstained."""
+
+    task: RegisteredTask | None
+    logits: NDArray[np.float32] | None
+    identification: Identification | None = None
+
+    @property
+    def probabilities(self) -> NDArray[np.float32] | None:
+        """Softmax of the logits, `[n, C]`."""
+        if self.logits is None:
+            return None
+        shifted = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
+        normalised: NDArray[np.float32] = shifted / shifted.sum(axis=1, keepdims=True)
+        return normalised
+
+
+class Predictor:
+    """Lives on the event loop; whatever computes runs on an executor."""
+
+    def __init__(
+        self,
+        registry: TaskRegistry,
+        cache: ComposedCache,
+        batcher: Batcher,
+        identifier: TaskIdentifier,
+        identifier_executor: Executor,
+        margin_nats: float,
+        telemetry: Telemetry,
+    ) -> None:
+        self._registry = registry
+        self._cache = cache
+        self._batcher = batcher
+        self._identifier = identifier
+        self._identifier_executor = identifier_executor
+        self._margin_nats = margin_nats
+        self._telemetry = telemetry
+
+    async def predict(self, task_id: str, intensities: Rows) -> Prediction:
+        """Predictions of a named task for rows `[n, row_length]` of intensities in 0..1.
+
+        Raises `UnknownTask` or `Saturated`.
+        """
+        task = self._registry.get(task_id)
+        weights = await self._cache.get(task.artifact)
+        logits = await self._batcher.submit(task.version, weights, intensities)
+        task.rows_predicted += len(intensities)
+        return Prediction(task, logits[:, : len(task.classes)])
+
+    async def infer(self, intensities: Rows, method: Method) -> Prediction:
+        """Name the task that all rows belong to and predict with it, or abstain.
+
+        Raises `UnknownTask` where no task is registered.
+        """
+        tasks = self._registry.snapshot()
+        if not tasks:
+            raise UnknownTask("no task is registered, so none can be inferred")
+        started = perf_counter()
+        identification = await asyncio.get_running_loop().run_in_executor(
+            self._identifier_executor, self._identifier.identify, tasks, intensities, method
+        )
+        self._telemetry.inference_seconds.observe(perf_counter() - started)
+        best = identification.best
+        self._telemetry.inference_entropy.observe(best.entropy_nats)
+        if identification.margin_nats < self._margin_nats:
+            self._telemetry.inference.labels("abstained").inc()
+            return Prediction(None, None, identification)
+        self._telemetry.inference.labels("named").inc()
+        best.task.rows_predicted += len(intensities)
+        return Prediction(best.task, best.logits[:, : len(best.task.classes)], identification)

@@ -1,0 +1,131 @@
+"""Names the task of rows that came without one, by entropy minimisation, or says that it cannot."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from masked_network.backbones import forward
+from masked_network.task_inference import (
+    Candidates,
+    entropy_nats,
+    one_shot_scores,
+    relative_entropy,
+)
+from model_store.network import FrozenNetwork
+from service.engine.registry import RegisteredTask
+
+Method = Literal["one-shot", "short-list"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A task whose true entropy on the rows was taken, with the logits `[n, outputs]` it gave."""
+
+    task: RegisteredTask
+    entropy_nats: float
+    logits: NDArray[np.float32]
+
+    @property
+    def relative_entropy(self) -> float:
+        """Entropy as a share of the uniform answer's."""
+        return relative_entropy(self.entropy_nats, len(self.task.classes))
+
+
+@dataclass(frozen=True)
+class Identification:
+    """The candidates in order, best first, and how far the best is ahead."""
+
+    method: Method
+    candidates: tuple[Candidate, ...]
+    margin_nats: float
+
+    @property
+    def best(self) -> Candidate:
+        """The task that fits best."""
+        return self.candidates[0]
+
+
+class TaskIdentifier:
+    """Blocks while it computes, so it runs on a thread of its own; one call at a time."""
+
+    def __init__(self, network: FrozenNetwork, shortlist: int) -> None:
+        self._network = network
+        # functional_call is not thread-safe on a shared module, and another thread predicts.
+        self._backbone = copy.deepcopy(network.backbone)
+        self._shortlist = shortlist
+        self._stacked_tasks: tuple[RegisteredTask, ...] = ()
+        self._stacked: tuple[list[RegisteredTask], Candidates] | None = None
+
+    def identify(
+        self,
+        tasks: tuple[RegisteredTask, ...],
+        intensities: NDArray[np.float32],
+        method: Method,
+    ) -> Identification:
+        """Which of `tasks` (at least one) all rows `[n, row_length]` belong to.
+
+        *one-shot* ranks by the gradient of the superposition's entropy by each task's belief
+        (SupSup 2006.14769, section 3.3), one forward and backward for any number of tasks.
+        *short-list* ranks the best of those again, by the true entropy of each one's own network.
+        """
+        inputs = self._network.manifest.preprocessing.to_inputs(torch.from_numpy(intensities))
+        inputs = inputs.to(next(iter(self._network.weights.values())).device)
+        listed: Sequence[RegisteredTask] = tasks
+        if method == "one-shot" or len(tasks) > self._shortlist:
+            listed = self._best_by_gradient(tasks, inputs)
+        candidates = [self._candidate(task, inputs) for task in listed]
+        if method == "short-list":
+            candidates.sort(key=lambda candidate: candidate.relative_entropy)
+        return Identification(method, tuple(candidates), _margin_nats(candidates))
+
+    def _best_by_gradient(
+        self, tasks: tuple[RegisteredTask, ...], inputs: Tensor
+    ) -> list[RegisteredTask]:
+        if self._stacked is None or self._stacked_tasks is not tasks:
+            self._stacked_tasks, self._stacked = tasks, self._stack(tasks)
+        ordered, candidates = self._stacked
+        scores = one_shot_scores(
+            self._backbone,
+            self._network.weights,
+            self._network.bank,
+            candidates,
+            inputs,
+            max(len(task.classes) for task in tasks),
+        )
+        best = scores.topk(min(self._shortlist, len(tasks))).indices.tolist()
+        return [ordered[index] for index in best]
+
+    def _stack(self, tasks: tuple[RegisteredTask, ...]) -> tuple[list[RegisteredTask], Candidates]:
+        device = next(iter(self._network.weights.values())).device
+        by_coefficients = [task for task in tasks if task.artifact.kind == "coefficients"]
+        by_supermask = [task for task in tasks if task.artifact.kind == "supermask"]
+        shape = (0, len(self._network.layers), self._network.bank.size)
+        coefficients = [task.artifact.coefficients for task in by_coefficients]
+        stacked = torch.stack(coefficients) if coefficients else torch.empty(shape)
+        supermasks = [
+            {name: mask.to(device) for name, mask in self._network.supermask(task.artifact).items()}
+            for task in by_supermask
+        ]
+        return by_coefficients + by_supermask, Candidates(stacked.to(device), supermasks)
+
+    @torch.no_grad()
+    def _candidate(self, task: RegisteredTask, inputs: Tensor) -> Candidate:
+        composed = self._network.composed(task.artifact)
+        logits = forward(self._backbone, composed, inputs)
+        entropy = float(entropy_nats(logits[:, : len(task.classes)]).mean())
+        return Candidate(task, entropy, logits.cpu().numpy())
+
+
+def _margin_nats(candidates: list[Candidate]) -> float:
+    best = candidates[0]
+    # Where there is no other task, the runner-up is the uniform answer: knowing nothing.
+    runner_up = min((other.relative_entropy for other in candidates[1:]), default=1.0)
+    classes = max(2, len(best.task.classes))
+    return (runner_up - best.relative_entropy) * log(classes)

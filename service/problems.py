@@ -1,0 +1,88 @@
+"""Errors on the wire: one table from exceptions to status codes, and RFC 9457 problem documents."""
+
+import logging
+from http import HTTPStatus
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from model_store import errors as store_errors
+from service import errors
+
+STATUS_CODES: dict[type[Exception], int] = {
+    errors.MalformedRequest: 400,
+    errors.InvalidInput: 422,
+    errors.UnsupportedMedia: 415,
+    errors.BodyTooLarge: 413,
+    errors.Saturated: 503,
+    errors.StoreUnavailable: 503,
+    store_errors.UnknownTask: 404,
+    store_errors.InvalidTaskName: 422,
+    store_errors.CorruptArtifact: 400,
+    store_errors.InvalidArtifact: 422,
+    store_errors.IncompatibleBackbone: 409,
+}
+
+RETRY_AFTER_SECONDS = 1
+
+_log = logging.getLogger(__name__)
+
+
+def problem_response(
+    request: Request, status: int, detail: str, headers: dict[str, str] | None = None
+) -> Response:
+    """`application/problem+json`, with `error` for clients of the Open Inference Protocol."""
+    title = HTTPStatus(status).phrase
+    document = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+        "request_id": request.scope.get("request_id"),
+        "error": f"{title}: {detail}",
+    }
+    # Names come from strangers: what is no valid Unicode is replaced, not refused.
+    safe = {
+        key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        for key, value in document.items()
+    }
+    headers = dict(headers or {})
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        headers["Connection"] = "close"
+    return Response(orjson.dumps(safe), status, headers, "application/problem+json")
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Answer every exception that a route lets out with a problem document."""
+
+    async def known(request: Request, error: Exception) -> Response:
+        status = next(STATUS_CODES[kind] for kind in type(error).__mro__ if kind in STATUS_CODES)
+        return problem_response(request, status, str(error))
+
+    async def from_framework(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return problem_response(
+            request, error.status_code, str(error.detail), dict(error.headers or {})
+        )
+
+    async def invalid_parameters(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        said = "; ".join(
+            f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
+        )
+        return problem_response(request, 422, said)
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        _log.error("request %s failed", request.scope.get("request_id"), exc_info=error)
+        return problem_response(request, 500, "the service made a mistake; its log says more")
+
+    for kind in STATUS_CODES:
+        app.add_exception_handler(kind, known)
+    app.add_exception_handler(HTTPException, from_framework)
+    app.add_exception_handler(RequestValidationError, invalid_parameters)
+    app.add_exception_handler(Exception, unexpected)

@@ -1,0 +1,45 @@
+"""Probes for whoever runs the service, and the metrics. None of them asks for a key."""
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from service.engine.engine import Engine
+from service.problems import problem_response
+from service.readiness import Readiness
+
+
+def health_router(
+    engine: Engine, readiness: Readiness, metrics_registry: CollectorRegistry
+) -> APIRouter:
+    """The routes, on an engine and the registry that holds its metrics."""
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/livez", summary="200 while the process answers at all")
+    @router.get("/v2/health/live", include_in_schema=False)
+    async def live() -> dict[str, Any]:
+        return {"live": True}
+
+    @router.get("/readyz", summary="200 while requests are welcome, 503 while draining")
+    @router.get("/v2/health/ready", include_in_schema=False)
+    async def ready(request: Request) -> Response:
+        if readiness.draining:
+            return problem_response(request, 503, "the service is draining and will stop")
+        redis = engine.redis_tier
+        state = {
+            "ready": True,
+            "tasks": len(engine.registry),
+            "damaged_tasks": engine.registry.damaged,
+            "redis": "not configured" if redis is None else "up" if redis.up else "down",
+        }
+        return Response(orjson.dumps(state), media_type="application/json")
+
+    @router.get("/metrics", summary="Prometheus metrics, as text or OpenMetrics")
+    async def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(metrics_registry), headers={"Content-Type": content_type})
+
+    return router

@@ -1,0 +1,129 @@
+"""`POST /v1/predict`: the short way, for people: JSON rows or a picture, task optional."""
+
+import asyncio
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+from numpy.typing import NDArray
+from starlette.datastructures import UploadFile
+
+from model_store.preprocessing import Preprocessing
+from service.engine.engine import Engine
+from service.engine.predictor import Prediction
+from service.engine.task_identifier import Identification, Method
+from service.errors import InvalidInput, MalformedRequest, UnsupportedMedia
+from service.images import row_from_image
+from service.rows import checked_rows, parsed_body
+from service.schemas import (
+    BINARY,
+    PROBLEMS,
+    CandidateEntropy,
+    Inference,
+    LabelledProbability,
+    PredictRequest,
+    PredictResponse,
+    body_schema,
+)
+from service.settings import Settings
+
+_SHOWN_CANDIDATES = 5
+_PICTURES = ("image/png", "image/jpeg")
+_FORM = {
+    "type": "object",
+    "properties": {"file": BINARY, "task": {"type": "string"}},
+    "required": ["file"],
+}
+
+
+def predict_router(engine: Engine, settings: Settings) -> APIRouter:
+    """The route, on an engine."""
+    router = APIRouter(tags=["predict"])
+    preprocessing = engine.network.manifest.preprocessing
+
+    @router.post(
+        "/v1/predict",
+        summary="Predict on rows or on a picture; without a task, infer it",
+        response_model=PredictResponse,
+        responses=PROBLEMS,
+        openapi_extra=body_schema(
+            ("application/json", PredictRequest.model_json_schema()),
+            ("image/png", BINARY),
+            ("image/jpeg", BINARY),
+            ("multipart/form-data", _FORM),
+        ),
+    )
+    async def predict(request: Request, task: str | None = None) -> Response:
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        method: Method = "short-list"
+        if media == "application/json":
+            body = parsed_body(await request.body(), PredictRequest)
+            task, method = body.task if body.task is not None else task, body.method
+            rows = checked_rows(body.inputs, preprocessing.row_length, settings.max_request_rows)
+        elif media in _PICTURES:
+            pixels = settings.max_image_pixels
+            data = await request.body()
+            rows = await asyncio.to_thread(row_from_image, data, preprocessing, pixels)
+        elif media == "multipart/form-data":
+            form_task, rows = await _row_from_form(request, preprocessing, settings)
+            task = form_task if form_task is not None else task
+        else:
+            raise UnsupportedMedia(
+                "expected application/json, image/png, image/jpeg or multipart/form-data, "
+                f"got {media or 'no content type'}"
+            )
+        if task is None:
+            prediction = await engine.predictor.infer(rows, method)
+        else:
+            prediction = await engine.predictor.predict(task, rows)
+        answer = _response(prediction)
+        return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
+
+    return router
+
+
+async def _row_from_form(
+    request: Request, preprocessing: Preprocessing, settings: Settings
+) -> tuple[str | None, NDArray[np.float32]]:
+    async with request.form(max_files=1, max_fields=4) as form:
+        unknown = set(form) - {"file", "task"}
+        if unknown:
+            raise InvalidInput(
+                f"expected the fields file and task, got {', '.join(sorted(unknown))}"
+            )
+        file, task = form.get("file"), form.get("task")
+        if not isinstance(file, UploadFile):
+            raise MalformedRequest("expected a PNG or JPEG image as the form's field file")
+        if isinstance(task, UploadFile):
+            raise InvalidInput("task: expected a name, got a file")
+        data, pixels = await file.read(), settings.max_image_pixels
+        row = await asyncio.to_thread(row_from_image, data, preprocessing, pixels)
+    return task, row
+
+
+def _response(prediction: Prediction) -> PredictResponse:
+    task, probabilities = prediction.task, prediction.probabilities
+    if task is None or probabilities is None:
+        answer = PredictResponse(task=None, version=None, predictions=None)
+    else:
+        best = probabilities.argmax(axis=1)
+        labelled = [
+            LabelledProbability(label=task.classes[index], probability=float(row[index]))
+            for index, row in zip(best, probabilities, strict=True)
+        ]
+        answer = PredictResponse(task=task.task_id, version=task.version, predictions=labelled)
+    if prediction.identification is not None:
+        answer.inference = _inference(prediction.identification, abstained=task is None)
+    return answer
+
+
+def _inference(identification: Identification, abstained: bool) -> Inference:
+    return Inference(
+        method=identification.method,
+        entropy_nats=identification.best.entropy_nats,
+        margin_nats=identification.margin_nats,
+        candidates=[
+            CandidateEntropy(task=one.task.task_id, entropy_nats=one.entropy_nats)
+            for one in identification.candidates[:_SHOWN_CANDIDATES]
+        ],
+        abstained=abstained,
+    )

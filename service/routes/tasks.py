@@ -1,0 +1,82 @@
+"""`/v1/tasks`: list tasks, look at one, upload or replace it, delete it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from service.engine.engine import Engine
+from service.engine.registry import RegisteredTask
+from service.errors import UnsupportedMedia
+from service.schemas import BINARY, PROBLEMS, TaskDetails, TaskList, TaskSummary, body_schema
+
+_ARTIFACT_MEDIA = ("", "application/octet-stream", "application/vnd.safetensors")
+
+
+def tasks_router(engine: Engine) -> APIRouter:
+    """The routes, on an engine."""
+    router = APIRouter(tags=["tasks"], responses=PROBLEMS)
+    registry = engine.registry
+
+    @router.get("/v1/tasks", summary="List tasks in order of their names")
+    async def list_tasks(
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str = ""
+    ) -> TaskList:
+        later = [task for task in registry.snapshot() if task.task_id > cursor]
+        page = later[:limit]
+        return TaskList(
+            tasks=[_summary(task) for task in page],
+            next_cursor=page[-1].task_id if len(later) > limit else None,
+        )
+
+    @router.get("/v1/tasks/{task}", summary="One task, and how much it was used")
+    async def get_task(task: str, response: Response) -> TaskDetails:
+        registered = registry.get(task)
+        response.headers["ETag"] = _etag(registered)
+        return _details(registered)
+
+    @router.put(
+        "/v1/tasks/{task}",
+        summary="Upload a task artifact; it answers from the next request on",
+        response_model=TaskDetails,
+        responses={201: {"model": TaskDetails, "description": "The task is new."}},
+        openapi_extra=body_schema(("application/octet-stream", BINARY)),
+    )
+    async def put_task(task: str, request: Request, response: Response) -> TaskDetails:
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media not in _ARTIFACT_MEDIA:
+            raise UnsupportedMedia(
+                "expected a task artifact (safetensors) as application/octet-stream, "
+                f"got {media}; with curl: -T FILE"
+            )
+        registered, created = await registry.publish(task, await request.body())
+        response.status_code = 201 if created else 200
+        response.headers["ETag"] = _etag(registered)
+        response.headers["Location"] = f"/v1/tasks/{task}"
+        return _details(registered)
+
+    @router.delete("/v1/tasks/{task}", status_code=204, summary="Delete a task for good")
+    async def delete_task(task: str) -> None:
+        await registry.delete(task)
+
+    return router
+
+
+def _etag(task: RegisteredTask) -> str:
+    return f'"{task.version}"'
+
+
+def _summary(task: RegisteredTask) -> TaskSummary:
+    return TaskSummary(task=task.task_id, version=task.version, kind=task.artifact.kind)
+
+
+def _details(task: RegisteredTask) -> TaskDetails:
+    record = task.artifact.record
+    return TaskDetails(
+        **_summary(task).model_dump(),
+        classes=record.classes,
+        artifact_bytes=len(task.artifact.content),
+        tensor_bytes=task.artifact.tensor_bytes,
+        held_out_accuracy=record.held_out_accuracy,
+        provenance=record.provenance,
+        rows_predicted=task.rows_predicted,
+    )

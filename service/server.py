@@ -1,0 +1,28 @@
+"""uvicorn with a pause before it stops, so that a load balancer notices before requests fail."""
+
+import asyncio
+import signal
+from types import FrameType
+
+import uvicorn
+
+from service.readiness import Readiness
+
+
+class DrainingServer(uvicorn.Server):
+    """On SIGTERM: not ready at once, still serving for `drain_seconds`, then uvicorn's own end."""
+
+    def __init__(self, config: uvicorn.Config, readiness: Readiness, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._readiness = readiness
+        self._drain_seconds = drain_seconds
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain; a second signal, or Ctrl-C, ends at once."""
+        if sig == signal.SIGTERM and self._drain_seconds and not self._readiness.draining:
+            self._readiness.draining = True
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._drain_seconds, super().handle_exit, sig, frame)
+            return
+        self._readiness.draining = True
+        super().handle_exit(sig, frame)

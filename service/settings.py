@@ -1,0 +1,91 @@
+"""All settings of the service, from environment variables or flags; a bad value stops the start."""
+
+import ipaddress
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, RedisDsn, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEBIBYTE = 1 << 20
+
+
+class Settings(BaseSettings):
+    """Serves the tasks of a store. Each flag can be an environment variable: --port, or PORT."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        use_attribute_docstrings=True,
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        cli_prog_name="impress-serve",
+    )
+
+    store: Path = Path("store")
+    """Folder of the store; uploads are written there."""
+    host: str = "127.0.0.1"
+    """Address to listen on. Beyond loopback, `allow_unauthenticated` must be set."""
+    port: int = Field(default=8000, ge=1, le=65535)
+    """Port to listen on."""
+    allow_unauthenticated: bool = False
+    """Let anyone who reaches the address predict, upload and delete: for private networks."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where torch computes; auto takes a GPU where there is one."""
+
+    cache_bytes: int = Field(default=256 * MEBIBYTE, ge=0)
+    """Composed weights kept in the process, in bytes."""
+    redis_url: RedisDsn | None = None
+    """Redis for composed weights, shared between processes. None: cached in the process only."""
+    redis_timeout_ms: float = Field(default=50, gt=0, le=10_000)
+    """A Redis call that takes longer counts as a miss."""
+    redis_ttl_seconds: int = Field(default=3600, ge=1)
+    """How long Redis keeps a task's composed weights."""
+
+    max_batch_rows: int = Field(default=256, ge=1)
+    """Rows computed in one go."""
+    max_queue_rows: int = Field(default=8192, ge=1)
+    """Rows that may wait; more are refused with 503."""
+    max_request_rows: int = Field(default=1024, ge=1)
+    """Rows in one request; more are refused with 422."""
+    max_body_bytes: int = Field(default=16 * MEBIBYTE, ge=1024)
+    """Size of a request's body; a larger one is refused with 413 before it is read."""
+    max_image_pixels: int = Field(default=16_000_000, ge=1)
+    """Width times height of an image; a larger one is refused before it is decoded."""
+
+    inference_shortlist: int = Field(default=16, ge=1, le=1024)
+    """Tasks whose true entropy is taken when a request names no task."""
+    inference_margin_nats: float = Field(default=0.3, ge=0)
+    """Below this distance to the runner-up's entropy the service abstains."""
+
+    drain_seconds: float = Field(default=0, ge=0, le=600)
+    """After SIGTERM, how long requests are still taken while /readyz says 503."""
+    shutdown_seconds: int = Field(default=20, ge=1, le=600)
+    """After that, how long requests under way may take to finish."""
+
+    @model_validator(mode="after")
+    def _refuse_what_never_fits(self) -> "Settings":
+        if self.max_request_rows > self.max_queue_rows:
+            raise ValueError(
+                f"max_request_rows ({self.max_request_rows}) must not exceed "
+                f"max_queue_rows ({self.max_queue_rows})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_open_doors(self) -> "Settings":
+        if not self.allow_unauthenticated and not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host} is reachable from elsewhere and there is no access control: "
+                "bind to 127.0.0.1, or set ALLOW_UNAUTHENTICATED=true"
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,133 @@
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import Tensor
+
+from model_store.network import FrozenNetwork
+from model_store.task_artifact import TaskArtifact
+from service.engine.composed_cache import ComposedCache
+from service.telemetry import Telemetry
+from tests.service.artifacts import MakeArtifact
+
+pytestmark = pytest.mark.anyio
+
+
+class CountedComposition:
+    """Real composition that counts, can be held back, and can be told to fail."""
+
+    def __init__(self, network: FrozenNetwork) -> None:
+        self._network = network
+        self.composed: list[str] = []
+        self.may_go = threading.Event()
+        self.may_go.set()
+        self.fails = False
+
+    def __call__(self, artifact: TaskArtifact) -> dict[str, Tensor]:
+        self.may_go.wait(10)
+        self.composed.append(artifact.content_hash)
+        if self.fails:
+            raise ArithmeticError("told to")
+        return self._network.composed(artifact)
+
+
+@pytest.fixture
+def composition(network: FrozenNetwork) -> CountedComposition:
+    return CountedComposition(network)
+
+
+def cache_of(
+    composition: CountedComposition, telemetry: Telemetry, capacity_bytes: int = 1 << 30
+) -> ComposedCache:
+    return ComposedCache(composition, ThreadPoolExecutor(1), capacity_bytes, None, telemetry)
+
+
+def size_of(network: FrozenNetwork) -> int:
+    return sum(layer.size * 4 for layer in network.layers)
+
+
+async def test_weights_are_composed_once_however_many_wait(
+    composition: CountedComposition, telemetry: Telemetry, make_artifact: MakeArtifact
+) -> None:
+    cache = cache_of(composition, telemetry)
+    artifact = make_artifact(1)
+    results = await asyncio.gather(*(cache.get(artifact) for _ in range(50)))
+    assert len(composition.composed) == 1
+    assert all(result is results[0] for result in results)
+
+
+async def test_nothing_is_composed_before_it_is_asked_for(
+    composition: CountedComposition, telemetry: Telemetry
+) -> None:
+    cache_of(composition, telemetry)
+    assert composition.composed == []
+
+
+async def test_caller_that_leaves_does_not_take_the_composition_from_others(
+    composition: CountedComposition, telemetry: Telemetry, make_artifact: MakeArtifact
+) -> None:
+    cache = cache_of(composition, telemetry)
+    composition.may_go.clear()
+    first = asyncio.create_task(cache.get(make_artifact(1)))
+    second = asyncio.create_task(cache.get(make_artifact(1)))
+    await asyncio.sleep(0.02)
+    first.cancel()
+    composition.may_go.set()
+    assert len(await second) == 3
+    assert len(composition.composed) == 1
+
+
+async def test_failed_composition_reaches_every_waiter_and_is_tried_again(
+    composition: CountedComposition, telemetry: Telemetry, make_artifact: MakeArtifact
+) -> None:
+    cache = cache_of(composition, telemetry)
+    composition.fails = True
+    outcomes = await asyncio.gather(
+        *(cache.get(make_artifact(1)) for _ in range(3)), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [ArithmeticError] * 3
+    composition.fails = False
+    assert len(await cache.get(make_artifact(1))) == 3
+
+
+async def test_kept_weights_never_exceed_the_bound_and_the_oldest_go_first(
+    network: FrozenNetwork,
+    composition: CountedComposition,
+    telemetry: Telemetry,
+    make_artifact: MakeArtifact,
+) -> None:
+    cache = cache_of(composition, telemetry, capacity_bytes=2 * size_of(network))
+    one, two, three = (make_artifact(seed) for seed in (1, 2, 3))
+    await cache.get(one)
+    await cache.get(two)
+    await cache.get(one)
+    await cache.get(three)
+    await cache.get(one)
+    assert len(composition.composed) == 3
+    await cache.get(two)
+    assert len(composition.composed) == 4
+    kept_bytes = telemetry.registry.get_sample_value("impress_cache_bytes")
+    assert kept_bytes == 2 * size_of(network)
+
+
+async def test_cache_too_small_for_one_task_still_serves(
+    composition: CountedComposition, telemetry: Telemetry, make_artifact: MakeArtifact
+) -> None:
+    cache = cache_of(composition, telemetry, capacity_bytes=10)
+    assert len(await cache.get(make_artifact(1))) == 3
+    assert telemetry.registry.get_sample_value("impress_cache_bytes") == 0
+
+
+async def test_evicted_weights_stay_whole_for_their_reader(
+    network: FrozenNetwork,
+    composition: CountedComposition,
+    telemetry: Telemetry,
+    make_artifact: MakeArtifact,
+) -> None:
+    cache = cache_of(composition, telemetry, capacity_bytes=size_of(network))
+    held = await cache.get(make_artifact(1))
+    await cache.get(make_artifact(2))
+    expected = network.composed(make_artifact(1))
+    assert all(torch.equal(held[name], expected[name]) for name in expected)

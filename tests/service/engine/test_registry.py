@@ -1,0 +1,112 @@
+import asyncio
+import errno
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from model_store.errors import CorruptArtifact, InvalidTaskName, UnknownTask
+from model_store.files import LocalFolder
+from model_store.store import Store
+from service.engine.registry import TaskRegistry
+from service.errors import StoreUnavailable
+from service.telemetry import Telemetry
+from tests.service.artifacts import MakeArtifact
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def registry(store: Store, telemetry: Telemetry) -> TaskRegistry:
+    made = TaskRegistry(store, ThreadPoolExecutor(1), telemetry)
+    made.load_all()
+    return made
+
+
+async def test_every_task_of_the_store_is_live_after_loading(
+    registry: TaskRegistry, store: Store
+) -> None:
+    assert [task.task_id for task in registry.snapshot()] == store.task_ids()
+    assert len(registry) == 5
+
+
+async def test_published_task_is_live_and_in_the_store(
+    registry: TaskRegistry, store: Store, make_artifact: MakeArtifact
+) -> None:
+    registered, created = await registry.publish("new", make_artifact(50).content)
+    assert created
+    assert registry.get("new") is registered
+    assert store.load("new").content_hash == registered.version
+    assert registered in registry.snapshot()
+
+
+async def test_reader_of_a_replaced_task_keeps_its_version(
+    registry: TaskRegistry, make_artifact: MakeArtifact
+) -> None:
+    held = registry.get("task-0")
+    earlier = held.version
+    _, created = await registry.publish("task-0", make_artifact(51).content)
+    assert not created
+    assert held.version == earlier
+    assert registry.get("task-0").version != earlier
+
+
+async def test_refused_upload_changes_nothing(registry: TaskRegistry, store: Store) -> None:
+    before = registry.snapshot()
+    with pytest.raises(CorruptArtifact):
+        await registry.publish("task-0", b"junk")
+    with pytest.raises(InvalidTaskName):
+        await registry.publish("../escape", b"junk")
+    assert registry.snapshot() is before
+    assert store.task_ids() == [task.task_id for task in before]
+
+
+async def test_publisher_that_leaves_does_not_part_memory_from_disk(
+    registry: TaskRegistry, store: Store, make_artifact: MakeArtifact
+) -> None:
+    publishing = asyncio.create_task(registry.publish("new", make_artifact(52).content))
+    await asyncio.sleep(0)
+    publishing.cancel()
+    for _ in range(500):
+        if "new" in store.task_ids() and len(registry) == 6:
+            break
+        await asyncio.sleep(0.01)
+    assert registry.get("new").version == store.load("new").content_hash
+
+
+async def test_publishers_at_once_leave_memory_and_disk_agreed(
+    registry: TaskRegistry, store: Store, make_artifact: MakeArtifact
+) -> None:
+    await asyncio.gather(
+        *(registry.publish("same", make_artifact(seed).content) for seed in range(60, 80))
+    )
+    assert registry.get("same").version == store.load("same").content_hash
+
+
+class FullDisk(LocalFolder):
+    """A folder on a disk without room."""
+
+    def write(self, path: str, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+
+async def test_full_disk_refuses_the_upload_and_the_rest_goes_on(
+    store: Store, telemetry: Telemetry, make_artifact: MakeArtifact
+) -> None:
+    full = Store(FullDisk(Path(str(store.files))), store.network)
+    registry = TaskRegistry(full, ThreadPoolExecutor(1), telemetry)
+    registry.load_all()
+    before = registry.get("task-0").version
+    with pytest.raises(StoreUnavailable, match="No space left"):
+        await registry.publish("task-0", make_artifact(51).content)
+    assert registry.get("task-0").version == before == store.load("task-0").content_hash
+
+
+async def test_deleted_task_is_gone_from_both(registry: TaskRegistry, store: Store) -> None:
+    await registry.delete("task-1")
+    with pytest.raises(UnknownTask):
+        registry.get("task-1")
+    with pytest.raises(UnknownTask):
+        await registry.delete("task-1")
+    assert "task-1" not in store.task_ids()

@@ -1,0 +1,140 @@
+"""The service as a real process, with a real Redis: signals, restarts, faults."""
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import pytest
+
+from model_store.store import Store
+from tests.real_parts import RedisServer, running_service
+from tests.service.artifacts import MakeArtifact
+
+ROWS = np.random.default_rng(3).random((3, 20), dtype=np.float32).tolist()
+
+
+def logits(client: httpx2.Client, task: str) -> list[float]:
+    """The logits; fp32 is written so that it reads back exactly, so equal lists are equal bits."""
+    tensor = {"name": "inputs", "shape": [len(ROWS), 20], "datatype": "FP32", "data": ROWS}
+    body = {"inputs": [tensor], "outputs": [{"name": "logits"}]}
+    answer = client.post(f"/v2/models/{task}/infer", json=body)
+    answer.raise_for_status()
+    found: list[float] = answer.json()["outputs"][0]["data"]
+    return found
+
+
+def sample(client: httpx2.Client, name: str) -> float:
+    for line in client.get("/metrics").text.splitlines():
+        if line.startswith(name + " "):
+            return float(line.rpartition(" ")[2])
+    raise LookupError(name)
+
+
+def test_uploaded_task_survives_a_restart(store: Store, make_artifact: MakeArtifact) -> None:
+    folder = Path(str(store.files))
+    with running_service(folder) as client:
+        client.put("/v1/tasks/new", content=make_artifact(50).content).raise_for_status()
+        before = logits(client, "new")
+        os.kill(int(client.headers["X-Pid"]), signal.SIGKILL)
+    with running_service(folder) as client:
+        assert logits(client, "new") == before
+
+
+def test_fifty_more_tasks_leave_the_first_bit_identical(
+    store: Store, make_artifact: MakeArtifact
+) -> None:
+    with running_service(Path(str(store.files))) as client:
+        before = {task: logits(client, task) for task in ("task-0", "masked")}
+        for seed in range(100, 150):
+            put = client.put(f"/v1/tasks/more-{seed}", content=make_artifact(seed).content)
+            assert put.status_code == 201
+            logits(client, f"more-{seed}")
+        assert sample(client, "impress_tasks_registered") == 55
+        assert {task: logits(client, task) for task in before} == before
+
+
+def test_terminated_service_drains_before_it_stops(store: Store) -> None:
+    with running_service(Path(str(store.files)), DRAIN_SECONDS="2") as client:
+        pid = int(client.headers["X-Pid"])
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + 1.5
+        while client.get("/readyz").status_code == 200:
+            assert time.monotonic() < deadline
+        assert client.get("/livez").status_code == 200
+        assert logits(client, "task-0")
+
+
+def test_redis_shares_composed_weights_between_restarts(
+    store: Store, own_redis: RedisServer
+) -> None:
+    folder = Path(str(store.files))
+    settings = {"REDIS_URL": own_redis.url, "REDIS_TIMEOUT_MS": "2000"}
+    with running_service(folder, **settings) as client:
+        assert client.get("/readyz").json()["redis"] == "up"
+        before = logits(client, "task-0")
+        deadline = time.monotonic() + 10
+        while sample(client, 'impress_redis_command_duration_seconds_count{command="set"}') < 1:
+            assert time.monotonic() < deadline
+    with running_service(folder, **settings) as client:
+        assert logits(client, "task-0") == before
+        assert sample(client, 'impress_cache_hits_total{tier="redis"}') == 1
+        assert sample(client, "impress_compose_duration_seconds_count") == 0
+
+
+@pytest.mark.chaos
+@pytest.mark.slow
+def test_killed_redis_costs_no_prediction(
+    store: Store, own_redis: RedisServer, make_artifact: MakeArtifact
+) -> None:
+    """Steady load on many tasks, a cache too small to hold them, Redis killed and started again."""
+    for seed in range(200, 230):
+        store.publish(f"load-{seed}", make_artifact(seed))
+    tasks = [f"load-{seed}" for seed in range(200, 230)]
+    settings = {"REDIS_URL": own_redis.url, "CACHE_BYTES": "600000"}
+    with running_service(Path(str(store.files)), **settings) as client:
+        expected = {task: logits(client, task) for task in tasks}
+        outcomes: Counter[str] = Counter()
+        stop = threading.Event()
+
+        def ask(seed: int) -> None:
+            chosen = np.random.default_rng(seed)
+            with httpx2.Client(base_url=client.base_url, timeout=20) as own:
+                while not stop.is_set():
+                    task = str(chosen.choice(tasks))
+                    try:
+                        # Rows that share a forward pass may differ in the last bits.
+                        right = np.allclose(logits(own, task), expected[task], atol=1e-5)
+                        outcomes["right" if right else "wrong"] += 1
+                    except httpx2.HTTPError as error:
+                        outcomes[repr(error)] += 1
+
+        callers = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+        for caller in callers:
+            caller.start()
+        time.sleep(1)
+        own_redis.kill()
+        time.sleep(2)
+        at_kill = client.get("/readyz").json()["redis"]
+        own_redis.start()
+        time.sleep(2)
+        after_return = client.get("/readyz").json()["redis"]
+        stop.set()
+        for caller in callers:
+            caller.join()
+        hits = sample(client, 'impress_cache_hits_total{tier="redis"}')
+        errors = sum(
+            sample(client, line.rpartition(" ")[0])
+            for line in client.get("/metrics").text.splitlines()
+            if line.startswith("impress_redis_errors_total{")
+        )
+    print(f"answers: {dict(outcomes)}, Redis hits: {hits:.0f}, Redis errors: {errors:.0f}")
+    assert set(outcomes) == {"right"}
+    assert outcomes["right"] > 100
+    assert (at_kill, after_return) == ("down", "up")
+    assert hits > 0
+    assert errors > 0

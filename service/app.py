@@ -12,7 +12,11 @@ from service.engine.engine import build_engine
 from service.observer import Observer
 from service.problems import add_problem_handlers
 from service.readiness import Readiness
-from service.routes.documentation import SWAGGER_FILES, documentation_router
+from service.routes.documentation import (
+    SWAGGER_FILES,
+    describe_request_bodies,
+    documentation_router,
+)
 from service.routes.health import health_router
 from service.routes.open_inference import open_inference_router
 from service.routes.predict import predict_router
@@ -52,6 +56,7 @@ def create_app(settings: Settings, readiness: Readiness) -> FastAPI:
     app.include_router(health_router(engine, readiness, metrics_registry))
     app.include_router(documentation_router(app.title))
     app.mount("/swagger", SWAGGER_FILES)
+    describe_request_bodies(app)
     add_problem_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Observer, telemetry=telemetry)

@@ -11,12 +11,20 @@ class _Wire(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
+# Rows are checked after parsing, where numpy can; this is for the documentation.
+_ROWS: dict[str, Any] = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"type": "array", "items": {"type": "number"}},
+}
+
+
 class PredictRequest(_Wire):
     """Rows to predict on; without a task the service infers it."""
 
     task: str | None = None
     """The task's name. Left out, the task of all rows together is inferred."""
-    inputs: Any
+    inputs: Any = Field(json_schema_extra=_ROWS)
     """A list of rows; a row is the pixels' intensities in 0..1, channels first, row-major."""
     method: Method = "short-list"
     """How to infer the task; without meaning where the task is given."""
@@ -99,8 +107,8 @@ class TensorRequest(BaseModel):
 
     name: str
     shape: list[int] = Field(min_length=1, max_length=8)
-    datatype: str
-    data: Any
+    datatype: Literal["FP32", "FP64"]
+    data: Any = Field(json_schema_extra={"type": "array"})
 
 
 class RequestedOutput(BaseModel):
@@ -148,16 +156,31 @@ class Problem(BaseModel):
     error: str
 
 
+REQUEST_MODELS: tuple[type[BaseModel], ...] = (PredictRequest, InferRequest)
+
+
 def body_schema(*content: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads its body itself, by content type."""
-    return {
-        "requestBody": {"required": True, "content": {kind: {"schema": s} for kind, s in content}}
-    }
+    by_type = {kind: {"schema": schema} for kind, schema in content}
+    return {"requestBody": {"required": True, "content": by_type}}
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """A reference to one of `REQUEST_MODELS` in the documentation."""
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
 BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 
+_PROBLEM_CONTENT = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": Problem, "description": "The request cannot be served; `detail` says why."},
-    "5XX": {"model": Problem, "description": "The service cannot serve now; see Retry-After."},
+    "4XX": {
+        "content": _PROBLEM_CONTENT,
+        "description": "The request cannot be served; `detail` says why.",
+    },
+    "5XX": {
+        "content": _PROBLEM_CONTENT,
+        "description": "The service cannot serve now; `Retry-After` says when to ask again.",
+    },
 }

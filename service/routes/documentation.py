@@ -1,9 +1,17 @@
 """`/docs`: the page of docs, from files of an installed package, so that it works offline."""
 
-from fastapi import APIRouter
+from typing import Any, Literal
+
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from service.schemas import REQUEST_MODELS
+
+_REFERENCES = "#/components/schemas/{model}"
 
 SWAGGER_FILES = StaticFiles(packages=[("fastapi_swagger", "resources")])
 
@@ -27,3 +35,19 @@ def documentation_router(title: str) -> APIRouter:
         return RedirectResponse("/docs")
 
     return router
+
+
+def describe_request_bodies(app: FastAPI) -> None:
+    """Add the models of bodies that the routes read themselves, which FastAPI does not see."""
+    described = app.openapi
+
+    def with_request_bodies() -> dict[str, Any]:
+        document = described()
+        modes: list[tuple[type[BaseModel], Literal["validation"]]] = [
+            (model, "validation") for model in REQUEST_MODELS
+        ]
+        _, schemas = models_json_schema(modes, ref_template=_REFERENCES)
+        document["components"]["schemas"].update(schemas["$defs"])
+        return document
+
+    app.openapi = with_request_bodies  # type: ignore[method-assign]  # FastAPI's own way to extend

@@ -4,19 +4,21 @@ from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from service.engine.engine import Engine
 from service.problems import problem_response
 from service.readiness import Readiness
+from service.schemas import PROBLEMS
 
 
 def health_router(
     engine: Engine, readiness: Readiness, metrics_registry: CollectorRegistry
 ) -> APIRouter:
     """The routes, on an engine and the registry that holds its metrics."""
-    router = APIRouter(tags=["operations"])
+    router = APIRouter(tags=["operations"], responses=PROBLEMS)
 
     @router.get("/livez", summary="200 while the process answers at all")
     @router.get("/v2/health/live", include_in_schema=False)
@@ -37,7 +39,11 @@ def health_router(
         }
         return Response(orjson.dumps(state), media_type="application/json")
 
-    @router.get("/metrics", summary="Prometheus metrics, as text or OpenMetrics")
+    @router.get(
+        "/metrics",
+        summary="Prometheus metrics, as text or OpenMetrics",
+        response_class=PlainTextResponse,
+    )
     async def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(metrics_registry), headers={"Content-Type": content_type})

@@ -14,12 +14,18 @@ from service.engine.engine import Engine
 from service.engine.predictor import Prediction
 from service.errors import InvalidInput
 from service.rows import checked_rows, parsed_body
-from service.schemas import PROBLEMS, InferRequest, InferResponse, TensorRequest, body_schema
+from service.schemas import (
+    PROBLEMS,
+    InferRequest,
+    InferResponse,
+    TensorRequest,
+    body_schema,
+    schema_of,
+)
 from service.settings import Settings
 
 AUTO = "auto"
 
-_DATATYPES = ("FP32", "FP64")
 _OUTPUTS = ("logits", "probabilities", "labels")
 
 
@@ -63,7 +69,7 @@ def open_inference_router(engine: Engine, settings: Settings) -> APIRouter:
         "/v2/models/{task}/infer",
         summary="Predict on a tensor of rows",
         response_model=InferResponse,
-        openapi_extra=body_schema(("application/json", InferRequest.model_json_schema())),
+        openapi_extra=body_schema(("application/json", schema_of(InferRequest))),
     )
     async def infer(task: str, request: Request) -> Response:
         body = parsed_body(await request.body(), InferRequest)
@@ -82,8 +88,6 @@ def open_inference_router(engine: Engine, settings: Settings) -> APIRouter:
 
 
 def _rows(tensor: TensorRequest, row_length: int, max_rows: int) -> NDArray[np.float32]:
-    if tensor.datatype not in _DATATYPES:
-        raise InvalidInput(f"datatype: expected FP32 or FP64, got {tensor.datatype[:32]}")
     count, rest = tensor.shape[0], tensor.shape[1:]
     if min(tensor.shape) < 1 or prod(rest) != row_length:
         raise InvalidInput(f"shape: expected [rows, {row_length}], got {tensor.shape}")

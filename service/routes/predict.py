@@ -23,6 +23,7 @@ from service.schemas import (
     PredictRequest,
     PredictResponse,
     body_schema,
+    schema_of,
 )
 from service.settings import Settings
 
@@ -46,7 +47,7 @@ def predict_router(engine: Engine, settings: Settings) -> APIRouter:
         response_model=PredictResponse,
         responses=PROBLEMS,
         openapi_extra=body_schema(
-            ("application/json", PredictRequest.model_json_schema()),
+            ("application/json", schema_of(PredictRequest)),
             ("image/png", BINARY),
             ("image/jpeg", BINARY),
             ("multipart/form-data", _FORM),

@@ -374,7 +374,7 @@ TENSOR = {"name": "inputs", "shape": [1, 20], "datatype": "FP32", "data": NUMBER
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"datatype": "BYTES"}, "BYTES"),
+        ({"datatype": "BYTES"}, "datatype"),
         ({"shape": [1, 19]}, "19"),
         ({"shape": [2, 20]}, "40 numbers"),
         ({"shape": [0, 20]}, "shape"),

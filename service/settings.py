@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(default=16_000_000, ge=1)
     """Width times height of an image; a larger one is refused before it is decoded."""
 
-    inference_shortlist: int = Field(default=16, ge=1, le=1024)
+    inference_shortlist: int = Field(default=32, ge=1, le=1024)
     """Tasks whose true entropy is taken when a request names no task."""
     inference_margin_nats: float = Field(default=0.3, ge=0)
     """Below this distance to the runner-up's entropy the service abstains."""

@@ -1,0 +1,169 @@
+"""The trainer's command line, as a person meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from model_store.compatibility import check_artifact
+from model_store.store import Store
+from model_store.task_artifact import parse_artifact
+from training.__main__ import app
+
+DIGITS = ("--data", "digits")
+QUICK = ("--epochs", "2", "--batch-size", "128")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def succeed(*arguments: object) -> Result:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    succeed("bank", "--store", tmp_path / "store", *DIGITS, "--size", 16)
+    return tmp_path / "store"
+
+
+def test_a_task_is_published_or_written_for_upload(store: Path, tmp_path: Path) -> None:
+    task = ("task", "--store", store, *DIGITS, "--stream", "permuted", *QUICK)
+    succeed(*task, "--index", 1)
+    out = tmp_path / "new" / "permuted-2.safetensors"
+    succeed(*task, "--index", 2, "--out", out)
+    opened = Store.open(store)
+    assert opened.task_ids() == ["permuted-1"]
+    written = parse_artifact(out.read_bytes())
+    check_artifact(opened.network, written)
+    assert written.record.provenance["index"] == 2
+    assert "data_fingerprint" in written.record.provenance
+
+
+def test_a_mask_is_a_task_of_the_same_store(store: Path) -> None:
+    succeed("mask", "--store", store, *DIGITS, "--stream", "rotated", "--index", 3, *QUICK)
+    artifact = Store.open(store).load("rotated-3-mask")
+    assert artifact.kind == "supermask"
+    assert artifact.record.provenance["degrees"] == 10.0
+
+
+def test_a_data_set_as_it_is_becomes_a_task_by_name(store: Path) -> None:
+    plain = ("task", "--store", store, *DIGITS, *QUICK)
+    refused = run(*plain)
+    assert refused.exit_code == 2
+    assert "--task-id" in refused.stderr
+    succeed(*plain, "--task-id", "digits", "--precision", "int8")
+    assert Store.open(store).load("digits").kind == "coefficients"
+
+
+def test_a_stream_makes_its_store_and_goes_on_with_it(tmp_path: Path) -> None:
+    stream = ("stream", "--store", tmp_path, *DIGITS, "--size", 16, *QUICK)
+    succeed(*stream, "--tasks", 1)
+    again = succeed(*stream, "--tasks", 2)
+    assert "1 tasks learned, 1 were there already" in again.stdout
+    kept = succeed("stream", "--store", tmp_path, *DIGITS, *QUICK, "--tasks", 2)
+    assert "0 tasks learned, 2 were there already" in kept.stdout
+    evaluated = succeed(
+        *("evaluate", "--store", tmp_path, *DIGITS, "--trials", 1),
+        *("--json", tmp_path / "report" / "r.json", "--png", tmp_path / "report" / "r.png"),
+    )
+    assert "permuted-1" in evaluated.stdout
+    assert json.loads((tmp_path / "report" / "r.json").read_text())["summary"]["tasks"] == 2
+    assert (tmp_path / "report" / "r.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--size", 32), "was made with size 16, not 32"),
+        (("--kind", "random"), "was made with bank partition, not random"),
+        (("--store-seed", 1), "was made with seed 0, not 1"),
+        (("--outputs", 12), "was made with outputs 10, not 12"),
+        (("--stream", "split", "--classes-per-task", 4, "--tasks", 3), "there is no task 2"),
+    ],
+)
+def test_a_stream_that_the_store_cannot_take_is_refused(
+    store: Path, arguments: tuple[object, ...], message: str
+) -> None:
+    result = run("stream", "--store", store, *DIGITS, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert Store.open(store).task_ids() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("task", *DIGITS, "--task-id", "auto"), "reserved"),
+        (("task", *DIGITS, "--task-id", "../x"), "a task name is"),
+        (("task", *DIGITS, "--task-id", "x", "--learning-rate", "nan"), "a learning rate is"),
+        (("task", *DIGITS, "--task-id", "x", "--learning-rate", "1e30"), "coefficients must"),
+        (("task", *DIGITS, "--stream", "split", "--index", 5), "there is no task 5"),
+        (("task", "--data", "/nowhere/to/be/found", "--stream", "split"), "no folder at"),
+        (("mask", *DIGITS, "--task-id", "x", "--density", 0), "density is the share kept"),
+        (("bank", *DIGITS), "holds a store already"),
+        (("evaluate", *DIGITS), "no task of the store was made from digits"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_status_two(
+    store: Path, arguments: tuple[object, ...], message: str
+) -> None:
+    command, *rest = arguments
+    result = run(command, "--store", store, *rest)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_stream_too_short_for_the_impressions_is_refused_before_learning(tmp_path: Path) -> None:
+    split = ("--stream", "split", "--kind", "heterogeneous")
+    result = run("bank", "--store", tmp_path, *DIGITS, *split, "--size", 6)
+    assert result.exit_code == 2
+    assert "there is no task 5" in result.stderr
+    succeed("bank", "--store", tmp_path, *DIGITS, *split, "--size", 2, *QUICK)
+    assert Store.open(tmp_path).network.bank.kind == "heterogeneous"
+
+
+def test_an_output_that_cannot_be_written_is_said_so(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "x.safetensors"
+    result = run("task", "--store", store, *DIGITS, "--task-id", "x", *QUICK, "--out", out)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+
+
+def test_commands_that_need_a_store_say_where_there_is_none(tmp_path: Path) -> None:
+    for command in (("task", "--task-id", "x"), ("mask", "--task-id", "x"), ("evaluate",)):
+        result = run(*command, "--store", tmp_path, *DIGITS)
+        assert result.exit_code == 2
+        assert "no store at" in result.stderr
+
+
+def test_samples_come_in_the_size_of_the_store(store: Path, tmp_path: Path) -> None:
+    succeed("sample", *DIGITS, "--store", store, "--out", tmp_path / "s", "--task-id", "digits")
+    body = json.loads((tmp_path / "s" / "digits.json").read_text())
+    assert [len(row) for row in body["inputs"]] == [64] * 4
+
+
+@pytest.mark.slow
+def test_the_demo_names_the_right_task_and_is_quick_the_second_time(tmp_path: Path) -> None:
+    demo = [sys.executable, "-m", "training", "demo", "--store", "store"]
+    subprocess.run(demo, cwd=tmp_path, check=True)
+    again = subprocess.run(demo, cwd=tmp_path, check=True, capture_output=True)
+    assert b"0 tasks learned, 10 were there already" in again.stdout
+    assert not again.stderr
+    names = {path.name for path in (tmp_path / "samples").iterdir()}
+    assert {"permuted-3.json", "permuted-3-unlabelled.json", "permuted-12.png"} <= names
+    report = tmp_path / "report.json"
+    succeed("evaluate", "--store", tmp_path / "store", *DIGITS, "--json", report)
+    measured = json.loads(report.read_text())
+    assert measured["summary"]["mean_test_accuracy"] > 0.95
+    assert measured["summary"]["largest_forgetting"] == 0
+    assert measured["inference"][-1]["exhaustive"] > 0.99

@@ -1,0 +1,55 @@
+"""The one training loop."""
+
+import pytest
+import torch
+
+from masked_network.composition import compose
+from model_store.network import FrozenNetwork
+from training.fitting import Examples, FitOptions, accuracy, fit
+from training.image_sets import ImageSet
+
+
+def learn(
+    network: FrozenNetwork, data: ImageSet, options: FitOptions
+) -> tuple[float, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    alpha = torch.randn(len(network.layers), network.bank.size, generator=generator)
+    alpha.requires_grad_()
+    reached = fit(
+        network.backbone,
+        lambda: compose(network.weights, network.bank, alpha),
+        [alpha],
+        data.train.examples(network.manifest.preprocessing),
+        data.held_out.examples(network.manifest.preprocessing),
+        len(data.classes),
+        options,
+    )
+    return reached, alpha.detach()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_what_is_left_is_what_reached_the_returned_accuracy(
+    network: FrozenNetwork, digits: ImageSet, optimizer: str, schedule: str
+) -> None:
+    options = FitOptions(3, 0.1, 64, 0.0, 0, optimizer, schedule)  # type: ignore[arg-type]  # pytest passes strings
+    reached, alpha = learn(network, digits, options)
+    held_out = digits.held_out.examples(network.manifest.preprocessing)
+    weights = compose(network.weights, network.bank, alpha)
+    assert accuracy(network.backbone, weights, held_out, 10) == reached > 0.5
+
+
+def test_the_same_seed_learns_the_same_values(network: FrozenNetwork, digits: ImageSet) -> None:
+    options = FitOptions(1, 0.1, 64, exposure=0.5, seed=5)
+    (_, first), (_, second) = learn(network, digits, options), learn(network, digits, options)
+    assert torch.equal(first, second)
+    _, other = learn(network, digits, FitOptions(1, 0.1, 64, exposure=0.5, seed=6))
+    assert not torch.equal(first, other)
+
+
+def test_nothing_to_learn_from_is_an_error(network: FrozenNetwork, digits: ImageSet) -> None:
+    whole = digits.train.examples(network.manifest.preprocessing)
+    none = Examples(whole.inputs[:0], whole.labels[:0])
+    for train, held_out in ((none, whole), (whole, none)):
+        with pytest.raises(ValueError, match="no data"):
+            fit(network.backbone, dict, [], train, held_out, 10, FitOptions(1, 0.1))

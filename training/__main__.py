@@ -1,0 +1,24 @@
+"""`python -m training`, which is `impress-train`: the trainer's command line."""
+
+import typer
+
+from training.report_commands import evaluate_store, sample
+from training.store_commands import learn_stream, make_bank, make_demo
+from training.task_commands import learn_mask, learn_task
+
+app = typer.Typer(
+    help="Learn impressions and tasks on a frozen random network, and publish them to a store.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("bank")(make_bank)
+app.command("task")(learn_task)
+app.command("mask")(learn_mask)
+app.command("stream")(learn_stream)
+app.command("demo")(make_demo)
+app.command("evaluate")(evaluate_store)
+app.command("sample")(sample)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,70 @@
+"""What was learned for a task, as an artifact whose held-out accuracy is its own."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from model_store.compatibility import check_artifact
+from model_store.network import FrozenNetwork
+from model_store.task_artifact import COEFFICIENTS, TaskArtifact, TaskRecord
+from training.fitting import Examples, OnStep, accuracy
+from training.image_sets import ImageSet
+
+Provenance = Mapping[str, str | int | float]
+
+
+class Recipe(Protocol):
+    """A way to learn a task's artifact, fixed in every setting."""
+
+    def provenance(self) -> Provenance:
+        """The settings, for the artifact's record."""
+
+    def steps(self, examples: int) -> int:
+        """Optimiser steps for this many training examples."""
+
+    def learn(
+        self,
+        network: FrozenNetwork,
+        task: ImageSet,
+        data_provenance: Provenance,
+        on_step: OnStep = lambda: None,
+    ) -> TaskArtifact:
+        """The task's artifact; nothing of the network changes.
+
+        Raises `InvalidArtifact` where learning diverged.
+        """
+
+
+def task_artifact(
+    network: FrozenNetwork,
+    task: ImageSet,
+    held_out: Examples,
+    tensors: Mapping[str, Tensor],
+    provenance: Provenance,
+) -> TaskArtifact:
+    """The artifact of a task, with the held-out accuracy that its stored values reach.
+
+    Raises `InvalidArtifact` where they cannot serve, as after learning has diverged.
+    """
+    from_bank = COEFFICIENTS in tensors
+    record = TaskRecord(
+        classes=task.classes,
+        weights_fingerprint=network.manifest.backbone.fingerprint,
+        bank_fingerprint=network.manifest.bank.fingerprint if from_bank else None,
+        preprocessing=network.manifest.preprocessing,
+        provenance=dict(provenance),
+    )
+    artifact = TaskArtifact(record, tensors)
+    check_artifact(network, artifact)
+    reached = artifact_accuracy(network, artifact, held_out)
+    return replace(artifact, record=record.model_copy(update={"held_out_accuracy": reached}))
+
+
+def artifact_accuracy(network: FrozenNetwork, artifact: TaskArtifact, examples: Examples) -> float:
+    """Share of the examples that the task's network, composed from the artifact, gets right."""
+    with torch.no_grad():
+        weights = network.composed(artifact)
+        return accuracy(network.backbone, weights, examples, len(artifact.record.classes))

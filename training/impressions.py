@@ -1,0 +1,161 @@
+"""Make a store's frozen network: backbone weights and a bank from seeds, or learned impressions."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import torch
+from torch import Tensor, nn
+
+from masked_network.backbones import MaskedLayer, build_backbone, masked_layers
+from masked_network.frozen_weights import fingerprint, signed_constant_weights
+from masked_network.mask_bank import (
+    BankKind,
+    MaskBank,
+    bank_of_masks,
+    partition_bank,
+    random_bank,
+)
+from model_store.manifest import BackboneRecord, BankRecord, Manifest
+from model_store.network import FrozenNetwork
+from model_store.preprocessing import Preprocessing
+from training.dedicated_masks import learn_supermask
+from training.errors import OptionError
+from training.fitting import FitOptions
+from training.image_sets import ImageSet
+
+DEFAULT_RANDOM_DENSITY = 0.05
+DEFAULT_LEARNED_DENSITY = 0.5
+
+ImpressionTask = Callable[[int], ImageSet]
+OnImpression = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class BankOptions:
+    """What a new store is made of. `seed` gives the weights and what is random in the bank."""
+
+    kind: BankKind = "partition"
+    size: int = 256
+    density: float | None = None
+    """Share of the weights that a basis mask keeps; None is the kind's own default."""
+    seed: int = 0
+    backbone: str = "lenet-300-100"
+    outputs: int = 10
+
+    @property
+    def learned(self) -> bool:
+        """Whether the basis masks come from data."""
+        return self.kind in ("heterogeneous", "homogeneous")
+
+    def resolved_density(self) -> float:
+        """The density itself. Raises `OptionError`."""
+        if self.kind == "partition":
+            if self.density is not None:
+                raise OptionError(
+                    f"a partition of {self.size} has density 1/{self.size}; give none"
+                )
+            return 1 / self.size
+        default = DEFAULT_LEARNED_DENSITY if self.learned else DEFAULT_RANDOM_DENSITY
+        density = default if self.density is None else self.density
+        if not 0 < density <= 1:
+            raise OptionError(f"density is the share kept, in (0, 1], got {density}")
+        return density
+
+
+def new_network(
+    options: BankOptions,
+    preprocessing: Preprocessing,
+    impression_task: ImpressionTask,
+    fit_options: FitOptions,
+    on_impression: OnImpression = lambda: None,
+) -> FrozenNetwork:
+    """The frozen network of a new store, with its manifest.
+
+    A learned bank takes its impression k from `impression_task(k)` where it is heterogeneous, and
+    from `impression_task(0)` with the learner's seed raised by k where it is homogeneous
+    (ImpressLearn 2210.01987, section 3); else no data is asked for. Raises `OptionError`.
+    """
+    density = options.resolved_density()
+    try:
+        backbone = build_backbone(options.backbone, preprocessing.input_shape, options.outputs)
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+    layers = masked_layers(backbone)
+    weights = signed_constant_weights(layers, options.seed)
+    if options.learned:
+        masks = _learned_masks(
+            options,
+            backbone,
+            weights,
+            layers,
+            preprocessing,
+            impression_task,
+            fit_options,
+            on_impression,
+        )
+        bank = bank_of_masks(options.kind, masks, density)
+    else:
+        bank = _seeded_bank(options, layers, density)
+    manifest = Manifest(
+        created=datetime.now(UTC),
+        backbone=BackboneRecord(
+            name=options.backbone,
+            outputs=options.outputs,
+            seed=options.seed,
+            fingerprint=fingerprint(weights),
+        ),
+        bank=BankRecord(
+            kind=options.kind,
+            size=options.size,
+            density=density,
+            seed=None if options.learned else options.seed,
+            fingerprint=bank.fingerprint(),
+        ),
+        preprocessing=preprocessing,
+    )
+    return FrozenNetwork(manifest, backbone, layers, weights, bank)
+
+
+def _seeded_bank(options: BankOptions, layers: Sequence[MaskedLayer], density: float) -> MaskBank:
+    try:
+        if options.kind == "partition":
+            return partition_bank(layers, options.size, options.seed)
+        return random_bank(layers, options.size, density, options.seed)
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+
+
+def _learned_masks(
+    options: BankOptions,
+    backbone: nn.Module,
+    weights: dict[str, Tensor],
+    layers: Sequence[MaskedLayer],
+    preprocessing: Preprocessing,
+    impression_task: ImpressionTask,
+    fit_options: FitOptions,
+    on_impression: OnImpression,
+) -> list[Tensor]:
+    learned = []
+    for k in range(options.size):
+        heterogeneous = options.kind == "heterogeneous"
+        task = impression_task(k if heterogeneous else 0)
+        if len(task.classes) > options.outputs:
+            raise OptionError(
+                f"{len(task.classes)} classes need as many outputs, not {options.outputs}"
+            )
+        masks = learn_supermask(
+            backbone,
+            weights,
+            layers,
+            task.train.examples(preprocessing),
+            task.held_out.examples(preprocessing),
+            len(task.classes),
+            options.resolved_density(),
+            fit_options if heterogeneous else replace(fit_options, seed=fit_options.seed + k),
+        )
+        learned.append(masks)
+        on_impression()
+    return [
+        torch.stack([masks[layer.name].flatten() for masks in learned]) for layer in layers
+    ]  # [K, P_l] a layer

@@ -1,0 +1,118 @@
+"""The command line's options, each said once, and what they mean when left out."""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from masked_network.mask_bank import BankKind
+from model_store.task_artifact import Precision
+from training.errors import OptionError
+from training.fitting import FitOptions, OptimizerName
+from training.task_streams import StreamKind, TaskStream
+
+DEFAULT_STEPS = 1000
+
+StoreFolder = Annotated[Path, typer.Option("--store", help="The store's folder.")]
+Data = Annotated[
+    str,
+    typer.Option("--data", help="`digits`, a folder (parquet files or images), or a hub name."),
+]
+LabelColumn = Annotated[
+    str | None, typer.Option(help="The label column, where the data set has several.")
+]
+Stream = Annotated[
+    StreamKind, typer.Option("--stream", help="How the data set is made into tasks.")
+]
+StreamSeed = Annotated[int, typer.Option(min=0, help="Of the permutations.")]
+Degrees = Annotated[float, typer.Option(help="Rotated: the angle between one task and the next.")]
+ClassesPerTask = Annotated[int, typer.Option(min=1, help="Split: classes in a task.")]
+Index = Annotated[int, typer.Option(min=0, help="Which task of the stream.")]
+TaskId = Annotated[
+    str | None, typer.Option(help="The task's name; the stream's own where left out.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Write the artifact to this file for upload; do not publish."),
+]
+
+Kind = Annotated[
+    BankKind | None, typer.Option("--kind", help="Of the bank; a partition where left out.")
+]
+Size = Annotated[
+    int | None, typer.Option("--size", min=1, max=32768, help="K, the number of basis masks.")
+]
+Density = Annotated[
+    float | None, typer.Option("--density", help="Share of the weights a basis mask keeps.")
+]
+StoreSeed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Of the weights and of the bank.")
+]
+Backbone = Annotated[str | None, typer.Option("--backbone", help="The architecture.")]
+Outputs = Annotated[
+    int | None,
+    typer.Option("--outputs", min=1, max=65536, help="Output neurons; one a class if left out."),
+]
+FirstTask = Annotated[
+    int, typer.Option(min=0, help="The first task that learned impressions come from.")
+]
+
+Epochs = Annotated[
+    int | None,
+    typer.Option(min=1, help=f"Passes over the data; if left out, {DEFAULT_STEPS} steps' worth."),
+]
+LearningRate = Annotated[float | None, typer.Option(help="The first step's; it falls by cosine.")]
+BatchSize = Annotated[int, typer.Option(min=1)]
+Exposure = Annotated[
+    float,
+    typer.Option(
+        min=0, help="Weight of outlier exposure: more names tasks better, less is more accurate."
+    ),
+]
+LearnerSeed = Annotated[int, typer.Option("--seed", min=0, help="Of what learning draws.")]
+PrecisionOption = Annotated[
+    Precision, typer.Option("--precision", help="In which coefficients are stored.")
+]
+Optimizer = Annotated[OptimizerName, typer.Option("--optimizer")]
+
+
+@dataclass(frozen=True)
+class FitChoices:
+    """How to learn, `epochs` None where the number of images is to decide."""
+
+    epochs: int | None
+    options: FitOptions
+
+    def for_images(self, images: int) -> FitOptions:
+        """The options for a task of so many training images."""
+        if self.epochs is not None:
+            return replace(self.options, epochs=self.epochs)
+        steps_per_epoch = max(1, math.ceil(images / self.options.batch_size))
+        return replace(self.options, epochs=math.ceil(DEFAULT_STEPS / steps_per_epoch))
+
+
+def fit_choices(
+    epochs: int | None,
+    learning_rate: float | None,
+    default_learning_rate: float,
+    batch_size: int,
+    exposure: float,
+    seed: int,
+    optimizer: OptimizerName = "adam",
+) -> FitChoices:
+    """What the options say of learning. Raises `OptionError`."""
+    rate = default_learning_rate if learning_rate is None else learning_rate
+    if not 0 < rate < math.inf:
+        raise OptionError(f"a learning rate is above 0, got {rate}")
+    if not 0 <= exposure < math.inf:
+        raise OptionError(f"an exposure is 0 or more, got {exposure}")
+    return FitChoices(epochs, FitOptions(1, rate, batch_size, exposure, seed, optimizer))
+
+
+def task_stream(kind: StreamKind, seed: int, degrees: float, classes_per_task: int) -> TaskStream:
+    """The stream that the options describe. Raises `OptionError`."""
+    if not math.isfinite(degrees):
+        raise OptionError(f"an angle is a finite number of degrees, got {degrees}")
+    return TaskStream(kind, seed, degrees, classes_per_task)

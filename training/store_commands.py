@@ -1,0 +1,194 @@
+"""`impress-train bank`, `stream` and `demo`: make a store, and fill it with many tasks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from model_store.store import Store
+from training import options
+from training.coefficients import CoefficientRecipe
+from training.console import errors_in_words, progress_bar
+from training.continual import PlannedTask, plan_tasks, publish_tasks, unpublished
+from training.data_sets import load_image_set
+from training.errors import OptionError
+from training.fitting import FitOptions
+from training.image_sets import ImageSet
+from training.options import FitChoices, fit_choices, task_stream
+from training.sample_requests import write_samples
+from training.stores import StoreChoices, create_store, open_store
+from training.task_commands import (
+    COEFFICIENT_LEARNING_RATE,
+    DEFAULT_EXPOSURE,
+    MASK_LEARNING_RATE,
+)
+from training.task_streams import TaskStream
+
+_DEMO_TASKS = 10
+_DEMO_FIT = FitChoices(30, FitOptions(30, COEFFICIENT_LEARNING_RATE, 64, DEFAULT_EXPOSURE))
+_DEMO_SAMPLES = (3, 12)
+"""A task of the demo store, and one that is left to be learned and uploaded."""
+
+
+def make_bank(
+    store: options.StoreFolder,
+    data: options.Data,
+    stream: options.Stream = "permuted",
+    kind: options.Kind = None,
+    size: options.Size = None,
+    density: options.Density = None,
+    seed: options.StoreSeed = None,
+    backbone: options.Backbone = None,
+    outputs: options.Outputs = None,
+    first_task: options.FirstTask = 0,
+    label_column: options.LabelColumn = None,
+    stream_seed: options.StreamSeed = 0,
+    degrees: options.Degrees = 10.0,
+    classes_per_task: options.ClassesPerTask = 2,
+    epochs: options.Epochs = None,
+    learning_rate: options.LearningRate = None,
+    batch_size: options.BatchSize = 128,
+) -> None:
+    """Make a store: the frozen network's seed and the bank of basis masks.
+
+    A partition or random bank is kept as its seed. Heterogeneous impressions are the masks of tasks
+    FIRST_TASK and on of the stream; homogeneous ones are all of task FIRST_TASK. What is left out
+    of the options on learning concerns these two alone.
+    """
+    choices = StoreChoices(kind, size, density, seed, backbone, outputs, first_task)
+    with errors_in_words():
+        tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
+        learning = fit_choices(epochs, learning_rate, MASK_LEARNING_RATE, batch_size, 0.0, 0)
+        image_set = load_image_set(data, label_column=label_column)
+        made = _create(store, choices, image_set, tasks, learning)
+        record = made.network.manifest.bank
+        typer.echo(f"{store}: a {record.kind} bank of {record.size}, density {record.density:g}")
+
+
+def learn_stream(
+    store: options.StoreFolder,
+    data: options.Data,
+    tasks: Annotated[int, typer.Option(min=1, help="How many: tasks 0 to TASKS-1.")] = 10,
+    stream: options.Stream = "permuted",
+    kind: options.Kind = None,
+    size: options.Size = None,
+    density: options.Density = None,
+    store_seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the weights and of the bank.")
+    ] = None,
+    backbone: options.Backbone = None,
+    outputs: options.Outputs = None,
+    first_task: options.FirstTask = 0,
+    label_column: options.LabelColumn = None,
+    stream_seed: options.StreamSeed = 0,
+    degrees: options.Degrees = 10.0,
+    classes_per_task: options.ClassesPerTask = 2,
+    epochs: options.Epochs = None,
+    learning_rate: options.LearningRate = None,
+    batch_size: options.BatchSize = 128,
+    exposure: options.Exposure = DEFAULT_EXPOSURE,
+    precision: options.PrecisionOption = "fp16",
+    seed: options.LearnerSeed = 0,
+) -> None:
+    """Make the store if there is none, then learn and publish many tasks.
+
+    Started again after it was stopped, however hard, it goes on with the tasks that are missing.
+    A store that was made with other options than those given here is refused.
+    """
+    choices = StoreChoices(kind, size, density, store_seed, backbone, outputs, first_task)
+    with errors_in_words():
+        task_rule = task_stream(stream, stream_seed, degrees, classes_per_task)
+        rate = COEFFICIENT_LEARNING_RATE
+        learning = fit_choices(epochs, learning_rate, rate, batch_size, exposure, seed)
+        opened = open_store(store)
+        if opened is not None:
+            choices.check(store, opened.network.manifest)
+        preprocessing = opened.network.manifest.preprocessing if opened else None
+        image_set = load_image_set(data, preprocessing, label_column)
+        planned = plan_tasks(
+            image_set,
+            task_rule,
+            range(tasks),
+            lambda images: CoefficientRecipe(learning.for_images(images), precision),
+        )
+        if opened is None:
+            mask_learning = fit_choices(epochs, None, MASK_LEARNING_RATE, batch_size, 0.0, seed)
+            opened = _create(store, choices, image_set, task_rule, mask_learning)
+        _publish(store, opened, planned)
+
+
+def make_demo(
+    store: options.StoreFolder,
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where to write sample requests; `samples` beside the store if left out."
+        ),
+    ] = None,
+) -> None:
+    """A small store from real handwriting (scikit-learn's digits), and sample requests for it."""
+    # Batches this small gain nothing from threads, and wait long for them on a busy machine.
+    torch.set_num_threads(1)
+    stream = TaskStream("permuted")
+    choices = StoreChoices(kind="partition", size=256, seed=0)
+    with errors_in_words():
+        image_set = load_image_set("digits")
+        opened = open_store(store)
+        if opened is None:
+            opened = _create(store, choices, image_set, stream, _DEMO_FIT)
+        choices.check(store, opened.network.manifest)
+        planned = plan_tasks(
+            image_set,
+            stream,
+            range(_DEMO_TASKS),
+            lambda images: CoefficientRecipe(_DEMO_FIT.for_images(images)),
+        )
+        _publish(store, opened, planned)
+        folder = store.parent / "samples" if samples is None else samples
+        for index in _DEMO_SAMPLES:
+            for path in write_samples(folder, image_set, stream, index):
+                typer.echo(f"wrote {path}")
+
+
+def _create(
+    folder: Path,
+    choices: StoreChoices,
+    image_set: ImageSet,
+    stream: TaskStream,
+    learning: FitChoices,
+) -> Store:
+    options = choices.bank_options(1)
+    with progress_bar() as progress:
+        bar = progress.add_task("impressions", total=options.size, visible=options.learned)
+        return create_store(
+            folder,
+            choices,
+            image_set,
+            stream,
+            learning.for_images,
+            lambda: progress.advance(bar),
+        )
+
+
+def _publish(folder: Path, store: Store, planned: list[PlannedTask]) -> None:
+    outputs = store.network.manifest.backbone.outputs
+    for task in planned:
+        classes = len(task.stream.classes(task.image_set, task.index))
+        if classes > outputs:
+            raise OptionError(
+                f"{task.task_id} has {classes} classes, but the store's backbone has "
+                f"{outputs} outputs"
+            )
+    left = unpublished(store, planned)
+    with progress_bar() as progress:
+        bar = progress.add_task("tasks", total=sum(task.steps() for task in left))
+        publish_tasks(
+            store,
+            left,
+            lambda task: progress.update(bar, description=task.task_id),
+            lambda: progress.advance(bar),
+        )
+    typer.echo(
+        f"{folder}: {len(left)} tasks learned, {len(planned) - len(left)} were there already"
+    )

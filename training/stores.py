@@ -1,0 +1,93 @@
+"""Open the store that is asked for, or make it; refuse one that was made otherwise."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from masked_network.mask_bank import BankKind
+from model_store.errors import StoreExists, StoreNotFound
+from model_store.manifest import Manifest
+from model_store.store import MANIFEST_FILE, Store
+from training.errors import OptionError
+from training.fitting import FitOptions
+from training.image_sets import ImageSet
+from training.impressions import BankOptions, OnImpression, new_network
+from training.task_streams import TaskStream
+
+
+@dataclass(frozen=True)
+class StoreChoices:
+    """What a person asked for of a store; None where they left the choice to us."""
+
+    kind: BankKind | None = None
+    size: int | None = None
+    density: float | None = None
+    seed: int | None = None
+    backbone: str | None = None
+    outputs: int | None = None
+    first_task: int = 0
+    """The first task that learned impressions come from."""
+
+    def bank_options(self, classes: int) -> BankOptions:
+        """These choices, and the defaults for the rest; as many outputs as there are classes."""
+        default = BankOptions()
+        return BankOptions(
+            kind=default.kind if self.kind is None else self.kind,
+            size=default.size if self.size is None else self.size,
+            density=self.density,
+            seed=default.seed if self.seed is None else self.seed,
+            backbone=default.backbone if self.backbone is None else self.backbone,
+            outputs=classes if self.outputs is None else self.outputs,
+        )
+
+    def check(self, folder: Path, manifest: Manifest) -> None:
+        """Raise `OptionError` where the store was made otherwise."""
+        found = {
+            "bank": (self.kind, manifest.bank.kind),
+            "size": (self.size, manifest.bank.size),
+            "density": (self.density, manifest.bank.density),
+            "seed": (self.seed, manifest.backbone.seed),
+            "backbone": (self.backbone, manifest.backbone.name),
+            "outputs": (self.outputs, manifest.backbone.outputs),
+        }
+        for what, (asked, actual) in found.items():
+            if asked is not None and asked != actual:
+                raise OptionError(f"{folder} was made with {what} {actual}, not {asked}")
+
+
+def open_store(folder: Path) -> Store | None:
+    """The store in `folder`; None where there is none. Raises `CorruptStore`."""
+    try:
+        return Store.open(folder)
+    except StoreNotFound:
+        return None
+
+
+def create_store(
+    folder: Path,
+    choices: StoreChoices,
+    image_set: ImageSet,
+    stream: TaskStream,
+    fit_for: Callable[[int], FitOptions],
+    on_impression: OnImpression = lambda: None,
+) -> Store:
+    """A new store for such data; `fit_for` says how to learn from so many images.
+
+    Learned impressions come from tasks `first_task` and on of the stream: by default those that it
+    begins with, so that a one-hot coefficient is such a task's own mask. Raises `StoreExists`,
+    `OptionError` or `StreamError`.
+    """
+    if (folder / MANIFEST_FILE).exists():
+        raise StoreExists(f"{folder} holds a store already")
+    options = choices.bank_options(len(stream.classes(image_set, 0)))
+    if options.kind == "heterogeneous":
+        # Better said now than after all the impressions before the one that is missing.
+        stream.classes(image_set, choices.first_task + options.size - 1)
+    network = new_network(
+        options,
+        image_set.preprocessing(),
+        lambda k: stream.task(image_set, choices.first_task + k),
+        fit_for(stream.training_images(image_set, choices.first_task)),
+        on_impression,
+    )
+    return Store.create(folder, network)

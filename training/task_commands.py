@@ -1,0 +1,140 @@
+"""`impress-train task` and `mask`: learn one task, into a store or to a file."""
+
+from pathlib import Path
+
+import typer
+
+from model_store.files import LocalFolder
+from model_store.store import Store
+from model_store.task_artifact import checked_task_name
+from training import options
+from training.coefficients import CoefficientRecipe
+from training.console import errors_in_words, progress_bar
+from training.continual import RecipeFor, plan_tasks
+from training.data_sets import load_image_set
+from training.dedicated_masks import MaskRecipe
+from training.errors import OptionError
+from training.impressions import DEFAULT_LEARNED_DENSITY
+from training.options import fit_choices, task_stream
+from training.task_streams import TaskStream
+
+COEFFICIENT_LEARNING_RATE = 0.2
+MASK_LEARNING_RATE = 3e-3
+DEFAULT_EXPOSURE = 0.5
+"""Names the right one of ten Permuted MNIST tasks from one image in 97 % of trials (by the entropy
+of every task), for 1.6 points of accuracy; 0.1 does so in 84 % and costs none; 0 in 55 %."""
+
+
+def learn_task(
+    store: options.StoreFolder,
+    data: options.Data,
+    stream: options.Stream = "plain",
+    index: options.Index = 0,
+    task_id: options.TaskId = None,
+    out: options.Out = None,
+    label_column: options.LabelColumn = None,
+    stream_seed: options.StreamSeed = 0,
+    degrees: options.Degrees = 10.0,
+    classes_per_task: options.ClassesPerTask = 2,
+    epochs: options.Epochs = None,
+    learning_rate: options.LearningRate = None,
+    batch_size: options.BatchSize = 128,
+    exposure: options.Exposure = DEFAULT_EXPOSURE,
+    precision: options.PrecisionOption = "fp16",
+    seed: options.LearnerSeed = 0,
+) -> None:
+    """Learn one task's coefficients, the bank frozen; publish them, or write them with --out."""
+    with errors_in_words():
+        rate = COEFFICIENT_LEARNING_RATE
+        choices = fit_choices(epochs, learning_rate, rate, batch_size, exposure, seed)
+        tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
+        _learn_one(
+            store,
+            (data, label_column),
+            tasks,
+            index,
+            _task_name(tasks, index, task_id, ""),
+            lambda images: CoefficientRecipe(choices.for_images(images), precision),
+            out,
+        )
+
+
+def learn_mask(
+    store: options.StoreFolder,
+    data: options.Data,
+    stream: options.Stream = "plain",
+    index: options.Index = 0,
+    task_id: options.TaskId = None,
+    out: options.Out = None,
+    label_column: options.LabelColumn = None,
+    stream_seed: options.StreamSeed = 0,
+    degrees: options.Degrees = 10.0,
+    classes_per_task: options.ClassesPerTask = 2,
+    density: options.Density = None,
+    epochs: options.Epochs = None,
+    learning_rate: options.LearningRate = None,
+    batch_size: options.BatchSize = 128,
+    exposure: options.Exposure = 0.0,
+    optimizer: options.Optimizer = "adam",
+    seed: options.LearnerSeed = 0,
+) -> None:
+    """Learn a dedicated supermask for one task; publish it, or write it with --out."""
+    with errors_in_words():
+        rate = MASK_LEARNING_RATE
+        choices = fit_choices(epochs, learning_rate, rate, batch_size, exposure, seed, optimizer)
+        tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
+        kept = DEFAULT_LEARNED_DENSITY if density is None else density
+        if not 0 < kept <= 1:
+            raise OptionError(f"density is the share kept, in (0, 1], got {kept}")
+        _learn_one(
+            store,
+            (data, label_column),
+            tasks,
+            index,
+            _task_name(tasks, index, task_id, "-mask"),
+            lambda images: MaskRecipe(choices.for_images(images), kept),
+            out,
+        )
+
+
+def _task_name(stream: TaskStream, index: int, task_id: str | None, suffix: str) -> str:
+    if task_id is None and stream.kind == "plain":
+        raise OptionError("a task of no stream needs a name: give --task-id, or --stream")
+    return checked_task_name(task_id or stream.task_id(index) + suffix)
+
+
+def _learn_one(
+    folder: Path,
+    data: tuple[str, str | None],
+    stream: TaskStream,
+    index: int,
+    task_id: str,
+    recipe_for: RecipeFor,
+    out: Path | None,
+) -> None:
+    store = Store.open(folder)
+    source, label_column = data
+    image_set = load_image_set(source, store.network.manifest.preprocessing, label_column)
+    outputs = store.network.manifest.backbone.outputs
+    (planned,) = plan_tasks(image_set, stream, [index], recipe_for, task_id)
+    task = stream.task(image_set, index)
+    if len(task.classes) > outputs:
+        raise OptionError(
+            f"{task_id} has {len(task.classes)} classes, but the store's backbone has "
+            f"{outputs} outputs"
+        )
+    with progress_bar() as progress:
+        bar = progress.add_task(task_id, total=planned.steps())
+        artifact = planned.recipe.learn(
+            store.network, task, planned.data_provenance, lambda: progress.advance(bar)
+        )
+    learned = (
+        f"{task_id}: {artifact.record.held_out_accuracy:.3f} held out, "
+        f"{artifact.tensor_bytes} bytes of tensors, {len(artifact.content)} in all"
+    )
+    if out is None:
+        store.publish(task_id, artifact)
+        typer.echo(f"{learned}; published to {folder}")
+    else:
+        LocalFolder(out.parent).write(out.name, artifact.content)
+        typer.echo(f"{learned}; written to {out}")

@@ -16,7 +16,7 @@ FROM ${PYTHON_IMAGE} AS build
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
 ARG PIP_FIND_LINKS=
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_CACHE_DIR=/var/cache/pip
 
 # The environment has no pip of its own: nothing can be installed into the image later.
 RUN python3 -m venv --without-pip /opt/impress
@@ -27,14 +27,14 @@ ARG TORCH=torch==2.13.0+cpu
 ARG TORCH_SOURCE="--extra-index-url https://download.pytorch.org/whl/cpu"
 # What torch brings for compiling extensions stays out: there is no compiler here.
 # hadolint ignore=SC2086 # TORCH_SOURCE is options for pip: none, or several words
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python3 -m pip --python /opt/impress/bin/python install -c constraints.txt ${TORCH_SOURCE} "${TORCH}" \
  && rm -rf /opt/impress/lib/python3*/site-packages/torch/include /opt/impress/lib/python3*/site-packages/torch/test
 
 # No package folder is here yet, so this installs what the service stands on and nothing of ours:
 # a changed line of code does not fetch it again.
 COPY pyproject.toml README.md ./
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python3 -m pip --python /opt/impress/bin/python install -c constraints.txt '.[service]' \
  && case "${TORCH}" in *+cpu) \
       if ls -d /opt/impress/lib/python3*/site-packages/nvidia* 2>/dev/null; then \
@@ -46,7 +46,7 @@ COPY masked_network/ masked_network/
 COPY model_store/ model_store/
 COPY service/ service/
 # impress-train would be a command without its code.
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python3 -m pip --python /opt/impress/bin/python install --no-deps --force-reinstall . \
  && rm /opt/impress/bin/impress-train
 

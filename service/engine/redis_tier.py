@@ -17,11 +17,11 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from safetensors import SafetensorError
 from torch import Tensor
 
 from masked_network.backbones import MaskedLayer
 from model_store.task_artifact import TaskArtifact
+from model_store.tensor_bytes import read_tensors
 from service.telemetry import Telemetry
 
 _PROBE_SECONDS = 0.5
@@ -155,8 +155,8 @@ class RedisTier:
         if hashlib.sha256(body).digest() != digest:
             return None
         try:
-            composed = safetensors.torch.load(body)
-        except SafetensorError:
+            composed = read_tensors(body)
+        except ValueError:
             return None
         shapes = {name: (tuple(weight.shape), weight.dtype) for name, weight in composed.items()}
         if shapes != {layer.name: (layer.shape, torch.float32) for layer in self._layers}:

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import signal
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -108,7 +109,25 @@ async def test_damaged_bytes_are_a_miss(
         assert await tier.get(make_artifact(1)) is None
 
 
-@pytest.mark.parametrize("payload", [b"", b"short", b"\x00" * 5000])
+def signed(body: bytes) -> bytes:
+    return hashlib.sha256(body).digest() + body
+
+
+# With a right digest, but no tensors, too large a header, or a shape that overflows.
+HUGE = b'{"a":{"dtype":"F32","shape":[0,18446744073709551615],"data_offsets":[0,0]}}'
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"short",
+        b"\x00" * 5000,
+        signed(b""),
+        signed(b"\xff" * 100),
+        signed(len(HUGE).to_bytes(8, "little") + HUGE),
+    ],
+)
 async def test_foreign_bytes_are_a_miss(
     url: str,
     network: FrozenNetwork,

@@ -22,7 +22,9 @@ class DrainingServer(uvicorn.Server):
         if sig == signal.SIGTERM and self._drain_seconds and not self._readiness.draining:
             self._readiness.draining = True
             loop = asyncio.get_running_loop()
-            loop.call_later(self._drain_seconds, super().handle_exit, sig, frame)
+            end = super().handle_exit
+            # Threadsafe: a signal arrives while the loop sleeps, and it must wake for the timer.
+            loop.call_soon_threadsafe(loop.call_later, self._drain_seconds, end, sig, frame)
             return
         self._readiness.draining = True
         super().handle_exit(sig, frame)

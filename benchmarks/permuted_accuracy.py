@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from model_store.network import FrozenNetwork
+from model_store.task_artifact import Precision
 from training.artifacts import Recipe, artifact_accuracy
 from training.coefficients import CoefficientRecipe
 from training.data_sets import load_image_set
@@ -26,7 +27,7 @@ from training.task_streams import TaskStream
 
 CHOOSING_TASK = 1_000_000
 MASK_RATES = (1e-3, 3e-3, 1e-2)
-COEFFICIENT_RATES = (0.1, 0.2)
+COEFFICIENT_RATES = (0.05, 0.1, 0.2)
 PAPER_RATE = 1e-4
 EXPOSURE = 0.5
 
@@ -65,10 +66,9 @@ class Row:
 def rows(mask_epochs: int, epochs: int, batch_size: int) -> dict[str, Row]:
     """What is compared; masks see the data `mask_epochs` times, coefficients `epochs` times."""
 
-    def coefficients(exposure: float, precision: str) -> Callable[[float, int], Recipe]:
+    def coefficients(exposure: float, precision: Precision) -> Callable[[float, int], Recipe]:
         return lambda rate, seed: CoefficientRecipe(
-            FitOptions(epochs, rate, batch_size, exposure, seed),
-            "int8" if precision == "int8" else "fp16",
+            FitOptions(epochs, rate, batch_size, exposure, seed), precision
         )
 
     def paper(rate: float, seed: int) -> Recipe:
@@ -76,15 +76,16 @@ def rows(mask_epochs: int, epochs: int, batch_size: int) -> dict[str, Row]:
             FitOptions(mask_epochs, rate, batch_size, 0.0, seed, "rmsprop", "constant")
         )
 
-    def tuned(rate: float, seed: int) -> Recipe:
-        return MaskRecipe(FitOptions(mask_epochs, rate, batch_size, 0.0, seed))
+    def tuned(passes: int) -> Callable[[float, int], Recipe]:
+        return lambda rate, seed: MaskRecipe(FitOptions(passes, rate, batch_size, 0.0, seed))
 
     passes, mask_passes = f"{epochs} passes", f"{mask_epochs} passes"
     if mask_epochs == 1:
         mask_passes = "one pass"
     return {
         "paper": Row(f"mask, RMSProp 1e-4, {mask_passes}", 256, (PAPER_RATE,), paper),
-        "tuned": Row(f"mask, Adam tuned, {mask_passes}", 256, MASK_RATES, tuned),
+        "tuned": Row(f"mask, Adam tuned, {mask_passes}", 256, MASK_RATES, tuned(mask_epochs)),
+        "as long": Row(f"mask, Adam tuned, {passes}", 256, MASK_RATES, tuned(epochs)),
         "256": Row(f"K=256 fp16, {passes}", 256, COEFFICIENT_RATES, coefficients(0.0, "fp16")),
         "256x": Row(
             f"K=256 fp16, exposure {EXPOSURE}",
@@ -93,6 +94,7 @@ def rows(mask_epochs: int, epochs: int, batch_size: int) -> dict[str, Row]:
             coefficients(EXPOSURE, "fp16"),
         ),
         "512": Row(f"K=512 int8, {passes}", 512, COEFFICIENT_RATES, coefficients(0.0, "int8")),
+        "1024": Row(f"K=1024 int4, {passes}", 1024, COEFFICIENT_RATES, coefficients(0.0, "int4")),
     }
 
 
@@ -159,7 +161,11 @@ def claims(table: dict[str, Row], on_digits: bool) -> list[dict[str, object]]:
                     "holds": accuracy >= LEAST_ACCURACY,
                 }
             )
-    for coefficients, mask in (("256", "paper"), ("512", "tuned")):
+    for coefficients, mask in (
+        ("256", "paper"),
+        ("512", "tuned"),
+        ("1024", "as long"),
+    ):
         points = 100 * (table[mask].accuracy - table[coefficients].accuracy)
         found.append(
             {

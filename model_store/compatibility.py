@@ -45,11 +45,15 @@ def _check_fingerprints(network: FrozenNetwork, artifact: TaskArtifact) -> None:
 
 def _check_coefficients(network: FrozenNetwork, artifact: TaskArtifact) -> None:
     tensors = artifact.tensors
-    shape = (len(network.layers), network.bank.size)
-    dtype = torch.int8 if SCALES in tensors else torch.float16
-    expected: dict[str, _ShapeAndType] = {COEFFICIENTS: (shape, dtype)}
+    layers, size = len(network.layers), network.bank.size
+    packed = SCALES in tensors and tensors[COEFFICIENTS].dtype == torch.uint8
+    if packed and size % 2 == 0:
+        kept: _ShapeAndType = ((layers, size // 2), torch.uint8)
+    else:
+        kept = ((layers, size), torch.int8 if SCALES in tensors else torch.float16)
+    expected = {COEFFICIENTS: kept}
     if SCALES in tensors:
-        expected[SCALES] = (shape[:1], torch.float32)
+        expected[SCALES] = ((layers,), torch.float32)
     _check_tensors(tensors, expected)
     values = artifact.coefficients
     if not bool(torch.isfinite(values).all()):

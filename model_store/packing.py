@@ -1,4 +1,4 @@
-"""Bool masks to packed bits and back; eight weights a byte, little-endian bit order."""
+"""Bool masks to packed bits and back, and four-bit levels to packed bytes and back."""
 
 import numpy as np
 import torch
@@ -24,3 +24,18 @@ def unpack_bits(packed: Tensor, size: int) -> Tensor:
     if bits[..., size:].any():
         raise ValueError(f"padding bits beyond {size} are set")
     return torch.from_numpy(bits[..., :size].astype(np.bool_))
+
+
+def pack_levels(levels: Tensor) -> Tensor:
+    """Uint8 `[..., K]` in 0..15 to uint8 `[..., K / 2]`, the earlier of two in the low bits.
+
+    Raises `ValueError` where K is odd.
+    """
+    if levels.shape[-1] % 2:
+        raise ValueError(f"four-bit coefficients come in pairs, got {levels.shape[-1]}")
+    return levels[..., 0::2] | levels[..., 1::2] << 4
+
+
+def unpack_levels(packed: Tensor) -> Tensor:
+    """Uint8 `[..., K / 2]` to uint8 `[..., K]` in 0..15."""
+    return torch.stack([packed & 15, packed >> 4], dim=-1).flatten(start_dim=-2)

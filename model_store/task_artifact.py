@@ -16,9 +16,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
+from masked_network.quantisation import four_bit_scales, from_levels, to_levels
 from model_store.errors import CorruptArtifact, InvalidArtifact, InvalidTaskName
 from model_store.manifest import Fingerprint
-from model_store.packing import pack_bits
+from model_store.packing import pack_bits, pack_levels, unpack_levels
 from model_store.preprocessing import Preprocessing
 from model_store.tensor_bytes import read_metadata, read_tensors
 
@@ -32,7 +33,7 @@ _TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 _Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
-Precision = Literal["fp16", "int8"]
+Precision = Literal["fp16", "int8", "int4"]
 
 
 def checked_task_name(task_id: str) -> str:
@@ -88,9 +89,13 @@ class TaskArtifact:
         """`[L, K]` in fp32, dequantised. Raises `InvalidArtifact` on a dedicated supermask."""
         if self.kind != "coefficients":
             raise InvalidArtifact("a dedicated supermask has no coefficients")
-        values = self.tensors[COEFFICIENTS].to(torch.float32)
-        scales = self.tensors.get(SCALES)
-        return values if scales is None else values * scales.unsqueeze(1)
+        values = self.tensors[COEFFICIENTS]
+        if values.dtype == torch.float16:
+            return values.to(torch.float32)
+        scales = self.tensors[SCALES]
+        if values.dtype == torch.uint8:
+            return from_levels(unpack_levels(values), scales)
+        return values.to(torch.float32) * scales.unsqueeze(1)
 
     @cached_property
     def content(self) -> bytes:
@@ -107,9 +112,15 @@ class TaskArtifact:
 
 
 def quantised(coefficients: Tensor, precision: Precision) -> dict[str, Tensor]:
-    """The tensors that keep coefficients `[L, K]`: fp16, or int8 with one fp32 scale a layer."""
+    """The tensors that keep coefficients `[L, K]`: fp16, or int8 or int4 with a scale a layer.
+
+    Two coefficients of int4 share a byte. Raises `ValueError` on int4 with an odd K.
+    """
     if precision == "fp16":
         return {COEFFICIENTS: coefficients.to(torch.float16)}
+    if precision == "int4":
+        scales = four_bit_scales(coefficients)
+        return {COEFFICIENTS: pack_levels(to_levels(coefficients, scales)), SCALES: scales}
     scales = (coefficients.abs().amax(dim=1) / 127).clamp_min(torch.finfo(torch.float32).tiny)
     return {
         COEFFICIENTS: (coefficients / scales.unsqueeze(1)).round().to(torch.int8),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from masked_network.composition import compose
+from masked_network.quantisation import straight_through_four_bits
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import Precision, TaskArtifact, quantised
 from training.artifacts import Provenance, task_artifact
@@ -45,7 +46,7 @@ class CoefficientRecipe:
         beta = _initial_beta(network, self.fit.seed).requires_grad_()
         fit(
             network.backbone,
-            lambda: compose(network.weights, network.bank, beta * scale),
+            lambda: compose(network.weights, network.bank, self._as_kept(beta * scale)),
             [beta],
             task.train.examples(preprocessing),
             held_out,
@@ -56,6 +57,12 @@ class CoefficientRecipe:
         tensors = quantised(beta.detach() * scale, self.precision)
         provenance = {**data_provenance, **self.provenance()}
         return task_artifact(network, task, held_out, tensors, provenance)
+
+    def _as_kept(self, coefficients: Tensor) -> Tensor:
+        # Four bits are learned with the rounding in place; the finer ones lose nothing by it.
+        if self.precision == "int4":
+            return straight_through_four_bits(coefficients)
+        return coefficients
 
 
 def _initial_beta(network: FrozenNetwork, seed: int) -> Tensor:

@@ -23,7 +23,7 @@ from model_store.task_artifact import (
     quantised,
 )
 
-FORMS = ["fp16", "int8", "supermask"]
+FORMS = ["fp16", "int8", "int4", "supermask"]
 
 
 def _network(kind: BankKind) -> FrozenNetwork:
@@ -76,7 +76,7 @@ def network(networks: dict[str, FrozenNetwork]) -> FrozenNetwork:
 
 
 def _artifact(
-    network: FrozenNetwork, form: str = "fp16", seed: int = 1, **record: Any
+    network: FrozenNetwork, form: Any = "fp16", seed: int = 1, **record: Any
 ) -> TaskArtifact:
     generator = torch.Generator().manual_seed(seed)
     if form == "supermask":
@@ -85,7 +85,7 @@ def _artifact(
         bank_fingerprint = None
     else:
         coefficients = torch.randn(len(network.layers), network.bank.size, generator=generator)
-        tensors = quantised(coefficients, "int8" if form == "int8" else "fp16")
+        tensors = quantised(coefficients, form)
         bank_fingerprint = network.manifest.bank.fingerprint
     fields: dict[str, Any] = {
         "classes": ("shirt", "côte"),

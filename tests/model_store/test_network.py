@@ -221,6 +221,7 @@ def test_more_classes_than_outputs_are_refused_with_both(
 L, K = 3, 10
 HALVES = torch.zeros(L, K, dtype=torch.float16)
 BYTES = torch.zeros(L, K, dtype=torch.int8)
+NIBBLES = torch.zeros(L, K // 2, dtype=torch.uint8)
 SCALES = torch.ones(L)
 
 
@@ -253,6 +254,10 @@ INVALID_COEFFICIENTS: dict[str, dict[str, Tensor]] = {
     "scale of nan": {"coefficients": BYTES, "scales": with_value(SCALES, float("nan"))},
     "scale of infinity": {"coefficients": BYTES, "scales": with_value(SCALES, float("inf"))},
     "scale too large": {"coefficients": with_value(BYTES, 100), "scales": SCALES * 101},
+    "int4 without scales": {"coefficients": NIBBLES},
+    "int4 of too few masks": {"coefficients": NIBBLES[:, 1:], "scales": SCALES},
+    "int4 that is not packed": {"coefficients": BYTES.to(torch.uint8), "scales": SCALES},
+    "int4 scale of nan": {"coefficients": NIBBLES, "scales": with_value(SCALES, float("nan"))},
     "foreign tensor": {"coefficients": HALVES, "bias": SCALES},
     "both forms": {"coefficients": HALVES, "supermask/hidden1.weight": BYTES},
     "nothing": {},

@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from masked_network.quantisation import from_levels, straight_through_four_bits
 from model_store.errors import InvalidArtifact, InvalidTaskName
 from model_store.network import FrozenNetwork
+from model_store.packing import unpack_levels
 from model_store.task_artifact import (
     TaskArtifact,
     checked_task_name,
@@ -95,8 +97,9 @@ def test_only_coefficients_have_coefficients(
 def test_tensor_bytes_are_those_of_the_form(
     network: FrozenNetwork, make_artifact: Callable[..., TaskArtifact]
 ) -> None:
-    sizes = {form: make_artifact(network, form).tensor_bytes for form in ("fp16", "int8")}
-    assert sizes == {"fp16": 3 * 10 * 2, "int8": 3 * 10 + 3 * 4}
+    forms = ("fp16", "int8", "int4")
+    sizes = {form: make_artifact(network, form).tensor_bytes for form in forms}
+    assert sizes == {"fp16": 3 * 10 * 2, "int8": 3 * 10 + 3 * 4, "int4": 3 * 5 + 3 * 4}
     layers = [300 * 9, 100 * 300, 5 * 100]
     packed = sum(-(-weights // 8) for weights in layers)
     assert make_artifact(network, "supermask").tensor_bytes == packed
@@ -126,6 +129,18 @@ def test_zero_coefficients_stay_zero_in_int8() -> None:
     tensors = quantised(torch.zeros(2, 3), "int8")
     assert not tensors["coefficients"].any()
     assert bool((tensors["scales"] > 0).all())
+
+
+@given(COEFFICIENTS)
+def test_int4_keeps_what_was_learned_through_the_rounding(coefficients: torch.Tensor) -> None:
+    tensors = quantised(coefficients, "int4")
+    restored = from_levels(unpack_levels(tensors["coefficients"]), tensors["scales"])
+    assert torch.equal(restored, straight_through_four_bits(coefficients))
+
+
+def test_int4_wants_pairs() -> None:
+    with pytest.raises(ValueError, match="come in pairs, got 3"):
+        quantised(torch.ones(2, 3), "int4")
 
 
 def test_packed_supermask_keeps_one_bit_a_weight_under_the_layers_name() -> None:

@@ -21,6 +21,7 @@ FIT = FitOptions(4, 0.2, 64)
 RECIPES = [
     pytest.param(CoefficientRecipe(FIT), id="fp16"),
     pytest.param(CoefficientRecipe(FIT, "int8"), id="int8"),
+    pytest.param(CoefficientRecipe(FIT, "int4"), id="int4"),
     pytest.param(CoefficientRecipe(replace(FIT, exposure=0.5)), id="exposure"),
     pytest.param(MaskRecipe(FitOptions(4, 3e-3, 64)), id="supermask"),
 ]

@@ -6,10 +6,14 @@ Holds no weights: a backbone lives on the meta device and runs through `torch.fu
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+
+from masked_network.fully_connected import FullyConnected
+from masked_network.residual import Residual
 
 
 @dataclass(frozen=True)
@@ -30,33 +34,23 @@ class MaskedLayer:
         return math.prod(self.shape[1:])
 
 
-class _LeNet300100(nn.Module):
-    """Two hidden layers of 300 and 100 units, without biases (SupSup 2006.14769, section 4)."""
-
-    def __init__(self, input_shape: tuple[int, ...], outputs: int) -> None:
-        super().__init__()
-        self.hidden1 = nn.Linear(math.prod(input_shape), 300, bias=False)
-        self.hidden2 = nn.Linear(300, 100, bias=False)
-        self.classifier = nn.Linear(100, outputs, bias=False)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        hidden = inputs.flatten(start_dim=1)  # [B, d_in]
-        hidden = torch.relu(self.hidden1(hidden))  # [B, 300]
-        hidden = torch.relu(self.hidden2(hidden))  # [B, 100]
-        logits: Tensor = self.classifier(hidden)  # [B, outputs]
-        return logits
-
-
 BACKBONES: Mapping[str, Callable[[tuple[int, ...], int], nn.Module]] = {
-    "lenet-300-100": _LeNet300100,
+    "lenet-300-100": partial(FullyConnected, hidden=(300, 100)),
+    "fc-1024-1024": partial(FullyConnected, hidden=(1024, 1024)),
+    # The small ResNet-18 of SplitCIFAR100 (SupSup 2006.14769, section 4).
+    "resnet-18-small": partial(
+        Residual, widths=(20, 40, 80, 160), blocks=(2, 2, 2, 2), large_images=False
+    ),
+    "resnet-18": partial(Residual, widths=(64, 128, 256, 512), blocks=(2, 2, 2, 2)),
+    "resnet-50": partial(Residual, widths=(64, 128, 256, 512), blocks=(3, 4, 6, 3), expansion=4),
 }
 
 
 def build_backbone(name: str, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
     """The named architecture, without storage for its weights.
 
-    `input_shape` is that of one row, channels first. Raises `ValueError` on an unknown name or a
-    size below one.
+    `input_shape` is that of one row, channels first. Raises `ValueError` on an unknown name, a size
+    below one, or a shape that the architecture does not take.
     """
     if name not in BACKBONES:
         raise ValueError(f"unknown backbone {name!r}; known: {', '.join(sorted(BACKBONES))}")
@@ -67,13 +61,19 @@ def build_backbone(name: str, input_shape: tuple[int, ...], outputs: int) -> nn.
 
 
 def masked_layers(backbone: nn.Module) -> tuple[MaskedLayer, ...]:
-    """Every weight of the backbone, the classifier included, in the order of its forward pass."""
+    """Every weight of the backbone, shortcuts and the classifier included, in a fixed order."""
     return tuple(
         MaskedLayer(name, tuple(parameter.shape)) for name, parameter in backbone.named_parameters()
     )
 
 
-def forward(backbone: nn.Module, weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-    """Logits `[B, outputs]` of the backbone with these weights, for inputs `[B, *input_shape]`."""
-    logits: Tensor = functional_call(backbone, dict(weights), (inputs,))
+def forward(backbone: nn.Module, composed: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+    """Logits `[B, outputs]` for inputs `[B, *input_shape]`, each row independent of the others.
+
+    `composed` holds every weight and, where the backbone normalises, the task's statistics. Raises
+    `ValueError` in training mode, where normalisation would couple the rows of a batch.
+    """
+    if backbone.training:
+        raise ValueError("expected a backbone in evaluation mode, got one in training mode")
+    logits: Tensor = functional_call(backbone, dict(composed), (inputs,))
     return logits

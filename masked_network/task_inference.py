@@ -5,7 +5,7 @@ Ranks what it is given; holds no list of tasks and decides no threshold.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from masked_network.backbones import forward
 from masked_network.composition import multipliers
 from masked_network.mask_bank import MaskBank
+from masked_network.task_statistics import pooled_statistics
 
 
 def entropy_nats(logits: Tensor) -> Tensor:
@@ -34,10 +35,12 @@ class Candidates:
     """The tasks that take part: those with coefficients first, then those with a mask of their own.
 
     `coefficients` is `[T_c, L, K]`; each of `supermasks` maps every layer's name to a bool mask.
+    `statistics` maps the name of each to all tasks' own, `[T, channels]`.
     """
 
     coefficients: Tensor
     supermasks: Sequence[Mapping[str, Tensor]] = ()
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.coefficients) + len(self.supermasks)
@@ -48,7 +51,8 @@ def superpose(
 ) -> dict[str, Tensor]:
     """`W * sum_t p_t M_t` for a belief `[T]`: one composition, whatever T is.
 
-    Raises `ValueError` on a wrong shape.
+    Its statistics, where there are any, are those of the tasks' mixture: `pooled_statistics` with
+    the belief as shares, this project's own choice. Raises `ValueError` on a wrong shape.
     """
     if belief.shape != (len(candidates),):
         raise ValueError(f"expected a belief ({len(candidates)},), got {tuple(belief.shape)}")
@@ -61,7 +65,7 @@ def superpose(
         for share, masks in zip(belief[split:], candidates.supermasks, strict=True):
             total = total + share * masks[name]
         superposed[name] = weight * total
-    return superposed
+    return superposed | pooled_statistics(candidates.statistics, belief)
 
 
 def one_shot_scores(
@@ -76,17 +80,19 @@ def one_shot_scores(
 
     One forward and one backward for any T: composition is linear, so the gradient by a task's
     belief is the inner product of its coefficients with the gradient by the averaged ones (this
-    project's own way to compute it). H is the entropy over the first `classes` outputs, averaged
-    over B. Raises `ValueError` where no task takes part.
+    project's own way to compute it). The superposition's statistics count as constants there. H is
+    the entropy over the first `classes` outputs, averaged over B. Raises `ValueError` where no task
+    takes part.
     """
     total = len(candidates)
     if total == 0:
         raise ValueError("expected at least one candidate, got none")
     belief = weights[next(iter(weights))].new_full((total,), 1 / total)
     superposed = superpose(weights, bank, candidates, belief)
-    leaves = {name: weight.detach().requires_grad_() for name, weight in superposed.items()}
+    leaves = {name: superposed[name].detach().requires_grad_() for name in weights}
     with torch.enable_grad():
-        entropy = entropy_nats(forward(backbone, leaves, inputs)[:, :classes]).mean()
+        logits = forward(backbone, superposed | leaves, inputs)[:, :classes]
+        entropy = entropy_nats(logits).mean()
         gradients = torch.autograd.grad(entropy, list(leaves.values()))
     by_multiplier = {
         name: (weights[name] * gradient).flatten()

@@ -17,7 +17,11 @@ from masked_network.mask_bank import (
     random_bank,
 )
 
-LAYERS = (MaskedLayer("one", (7, 11)), MaskedLayer("two", (3, 50)), MaskedLayer("three", (2, 3)))
+LAYERS = (
+    MaskedLayer("one", (7, 11)),
+    MaskedLayer("two", (6, 3, 3, 3)),
+    MaskedLayer("three", (2, 3)),
+)
 WEIGHTS = {
     name: weight.double() for name, weight in signed_constant_weights(LAYERS, seed=1).items()
 }

@@ -19,6 +19,7 @@ from masked_network.task_inference import (
     relative_entropy,
     superpose,
 )
+from masked_network.task_statistics import pooled_statistics, statistics_layers
 
 BACKBONE = build_backbone("lenet-300-100", (1, 3, 3), 5)
 LAYERS = masked_layers(BACKBONE)
@@ -135,6 +136,61 @@ def test_candidates_for_another_bank_are_refused_with_both_shapes() -> None:
     candidates = candidates_of(BANKS[1], 3, 0)
     with pytest.raises(ValueError, match=r"expected coefficients \(3, 6\), got \(3, 11\)"):
         superpose(WEIGHTS, BANKS[0], candidates, torch.ones(3, dtype=torch.float64))
+
+
+RESNET = build_backbone("resnet-18-small", (1, 4, 4), 5)
+RESNET_LAYERS = masked_layers(RESNET)
+RESNET_WEIGHTS = {
+    name: weight.double() for name, weight in signed_constant_weights(RESNET_LAYERS, 1).items()
+}
+RESNET_BANK = partition_bank(RESNET_LAYERS, 4, 1)
+
+
+def normalised_candidates() -> Candidates:
+    """Three tasks of a network that normalises, the last by a dedicated mask."""
+    generator = torch.Generator().manual_seed(1)
+    shape = (2, len(RESNET_LAYERS), RESNET_BANK.size)
+    coefficients = torch.randn(shape, generator=generator, dtype=torch.float64)
+    supermask = {
+        one.name: torch.rand(one.shape, generator=generator) < 0.5 for one in RESNET_LAYERS
+    }
+    statistics = {}
+    for layer in statistics_layers(RESNET):
+        means = torch.randn(3, layer.channels, generator=generator)
+        statistics[layer.mean] = means.double() / 4
+        variances = torch.rand(3, layer.channels, generator=generator)
+        statistics[layer.variance] = variances.double() + 0.5
+    return Candidates(coefficients, [supermask], statistics)
+
+
+def test_superposed_statistics_are_those_of_the_tasks_mixture() -> None:
+    candidates = normalised_candidates()
+    belief = torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64)
+    superposed = superpose(RESNET_WEIGHTS, RESNET_BANK, candidates, belief)
+    expected = pooled_statistics(candidates.statistics, belief)
+    assert set(superposed) == set(RESNET_WEIGHTS) | set(expected)
+    assert all(torch.equal(superposed[name], expected[name]) for name in expected)
+    alone = superpose(RESNET_WEIGHTS, RESNET_BANK, candidates, torch.eye(3).double()[2])
+    for name, all_tasks in candidates.statistics.items():
+        assert torch.equal(alone[name], all_tasks[2])
+
+
+def test_one_shot_scores_of_convolutions_are_the_gradient_with_the_mixture_held_fixed() -> None:
+    candidates = normalised_candidates()
+    inputs = torch.randn(4, 1, 4, 4, generator=torch.Generator().manual_seed(3)).double()
+    belief = torch.full((3,), 1 / 3, dtype=torch.float64, requires_grad=True)
+    tasks = [compose(RESNET_WEIGHTS, RESNET_BANK, one) for one in candidates.coefficients]
+    tasks += [masked_weights(RESNET_WEIGHTS, candidates.supermasks[0])]
+    superposed = {
+        name: sum(p * task[name] for p, task in zip(belief, tasks, strict=True))
+        for name in RESNET_WEIGHTS
+    }
+    fixed = pooled_statistics(candidates.statistics, belief.detach())
+    logits = forward(RESNET, superposed | fixed, inputs)
+    (expected,) = torch.autograd.grad(entropy_nats(logits[:, :3]).mean(), [belief])
+    scores = one_shot_scores(RESNET, RESNET_WEIGHTS, RESNET_BANK, candidates, inputs, 3)
+    assert scores.abs().min() > 0
+    torch.testing.assert_close(scores, -expected)
 
 
 LOGITS = st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=12)

@@ -5,11 +5,20 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from masked_network.task_statistics import statistics_shapes
 from model_store.errors import IncompatibleBackbone, InvalidArtifact
 from model_store.network import FrozenNetwork
-from model_store.task_artifact import COEFFICIENTS, SCALES, SUPERMASK_PREFIX, TaskArtifact
+from model_store.task_artifact import (
+    COEFFICIENTS,
+    SCALES,
+    STATISTICS_PREFIX,
+    SUPERMASK_PREFIX,
+    TaskArtifact,
+)
 
 _MAX_MULTIPLIER = 1e4
+_MAX_MEAN = 1e4
+_SHOWN_NAMES = 3
 
 _ShapeAndType = tuple[tuple[int, ...], torch.dtype]
 
@@ -26,6 +35,7 @@ def check_artifact(network: FrozenNetwork, artifact: TaskArtifact) -> None:
         _check_coefficients(network, artifact)
     else:
         _check_supermask(network, artifact)
+    _check_statistics(network, artifact)
 
 
 def _check_fingerprints(network: FrozenNetwork, artifact: TaskArtifact) -> None:
@@ -54,7 +64,7 @@ def _check_coefficients(network: FrozenNetwork, artifact: TaskArtifact) -> None:
     expected = {COEFFICIENTS: kept}
     if SCALES in tensors:
         expected[SCALES] = ((layers,), torch.float32)
-    _check_tensors(tensors, expected)
+    _check_tensors(tensors, expected | _expected_statistics(network))
     values = artifact.coefficients
     if not bool(torch.isfinite(values).all()):
         raise InvalidArtifact("coefficients must be finite, got NaN or infinity")
@@ -67,17 +77,35 @@ def _check_supermask(network: FrozenNetwork, artifact: TaskArtifact) -> None:
         SUPERMASK_PREFIX + layer.name: ((-(-layer.size // 8),), torch.uint8)
         for layer in network.layers
     }
-    _check_tensors(artifact.tensors, expected)
+    _check_tensors(artifact.tensors, expected | _expected_statistics(network))
     try:
         network.supermask(artifact)
     except ValueError as error:
         raise InvalidArtifact(f"supermask: {error}") from error
 
 
+def _expected_statistics(network: FrozenNetwork) -> dict[str, _ShapeAndType]:
+    return {
+        STATISTICS_PREFIX + name: (shape, torch.float16)
+        for name, shape in statistics_shapes(network.statistics).items()
+    }
+
+
+def _check_statistics(network: FrozenNetwork, artifact: TaskArtifact) -> None:
+    values = artifact.statistics
+    for layer in network.statistics:
+        mean, variance = values[layer.mean], values[layer.variance]
+        if not bool((torch.isfinite(mean) & (mean.abs() <= _MAX_MEAN)).all()):
+            raise InvalidArtifact(f"{layer.mean}: means must be finite and within ±{_MAX_MEAN:g}")
+        if not bool((torch.isfinite(variance) & (variance > 0)).all()):
+            raise InvalidArtifact(f"{layer.variance}: variances must be finite and above 0")
+
+
 def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, _ShapeAndType]) -> None:
     if set(tensors) != set(expected):
+        missing, extra = set(expected) - set(tensors), set(tensors) - set(expected)
         raise InvalidArtifact(
-            f"expected the tensors {sorted(expected)}, got {sorted(tensors)}"[:500]
+            f"tensors that are missing: {_few(missing)}; not expected: {_few(extra)}"[:500]
         )
     for name, (shape, dtype) in expected.items():
         actual = tensors[name]
@@ -87,3 +115,9 @@ def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, _ShapeA
                     :500
                 ]
             )
+
+
+def _few(names: set[str]) -> str:
+    shown = [repr(name) for name in sorted(names)[:_SHOWN_NAMES]]
+    more = [f"{len(names) - len(shown)} more"] if len(names) > len(shown) else []
+    return ", ".join(shown + more) or "none"

@@ -1,6 +1,8 @@
 """The frozen network of a store, made from its manifest: backbone, weights and bank."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import safetensors.torch
 import torch
@@ -11,6 +13,8 @@ from masked_network.composition import compose
 from masked_network.frozen_weights import fingerprint, signed_constant_weights
 from masked_network.mask_bank import MaskBank, bank_of_masks, partition_bank, random_bank
 from masked_network.supermask import masked_weights
+from masked_network.task_inference import Candidates
+from masked_network.task_statistics import StatisticsLayer, statistics_layers, statistics_shapes
 from model_store.errors import CorruptStore
 from model_store.manifest import BankRecord, Manifest
 from model_store.packing import pack_bits, unpack_bits
@@ -30,6 +34,22 @@ class FrozenNetwork:
     weights: dict[str, Tensor]
     bank: MaskBank
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(iter(self.weights.values())).device
+
+    @cached_property
+    def statistics(self) -> tuple[StatisticsLayer, ...]:
+        """The layers whose mean and variance each task brings; none where nothing is normalised."""
+        return statistics_layers(self.backbone)
+
+    @cached_property
+    def composed_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of everything that a task is composed to, in order."""
+        weights: dict[str, tuple[int, ...]] = {layer.name: layer.shape for layer in self.layers}
+        return weights | statistics_shapes(self.statistics)
+
     def to(self, device: torch.device) -> "FrozenNetwork":
         """The same network with its tensors on `device`."""
         weights = {name: weight.to(device) for name, weight in self.weights.items()}
@@ -37,11 +57,18 @@ class FrozenNetwork:
         return FrozenNetwork(self.manifest, self.backbone, self.layers, weights, bank)
 
     def composed(self, artifact: TaskArtifact) -> dict[str, Tensor]:
+        """All that the task's forward pass needs, fp32: its weights, and its statistics if any."""
+        statistics = artifact.statistics
+        moved = {
+            name: statistics[name].to(self.device) for name in statistics_shapes(self.statistics)
+        }
+        return self.composed_weights(artifact) | moved
+
+    def composed_weights(self, artifact: TaskArtifact) -> dict[str, Tensor]:
         """The task's own weights, fp32: by coefficients over the bank, or by its own supermask."""
-        device = next(iter(self.weights.values())).device
         if artifact.kind == "coefficients":
-            return compose(self.weights, self.bank, artifact.coefficients.to(device))
-        masks = {name: mask.to(device) for name, mask in self.supermask(artifact).items()}
+            return compose(self.weights, self.bank, artifact.coefficients.to(self.device))
+        masks = {name: mask.to(self.device) for name, mask in self.supermask(artifact).items()}
         return masked_weights(self.weights, masks)
 
     def supermask(self, artifact: TaskArtifact) -> dict[str, Tensor]:
@@ -52,6 +79,29 @@ class FrozenNetwork:
             ).reshape(layer.shape)
             for layer in self.layers
         }
+
+    def candidates(self, artifacts: Sequence[TaskArtifact]) -> Candidates:
+        """The tasks as task inference takes them, in the order given.
+
+        Raises `ValueError` where one with coefficients follows one with a dedicated supermask.
+        """
+        kinds = [artifact.kind for artifact in artifacts]
+        split = kinds.count("coefficients")
+        if "supermask" in kinds[:split]:
+            raise ValueError("expected the tasks with coefficients before those with a supermask")
+        coefficients = torch.empty(split, len(self.layers), self.bank.size)
+        for row, artifact in zip(coefficients, artifacts, strict=False):
+            row.copy_(artifact.coefficients)
+        supermasks = [
+            {name: mask.to(self.device) for name, mask in self.supermask(artifact).items()}
+            for artifact in artifacts[split:]
+        ]
+        every = [artifact.statistics for artifact in artifacts]
+        statistics = {
+            name: torch.stack([one[name] for one in every]).to(self.device)
+            for name in statistics_shapes(self.statistics)
+        }  # [T, channels] each
+        return Candidates(coefficients.to(self.device), supermasks, statistics)
 
 
 def frozen_network(manifest: Manifest, bank_bytes: bytes | None) -> FrozenNetwork:

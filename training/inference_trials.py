@@ -8,7 +8,7 @@ from torch import Tensor
 
 from masked_network.backbones import forward
 from masked_network.counter_random import random_permutation
-from masked_network.task_inference import Candidates, entropy_nats, one_shot_scores
+from masked_network.task_inference import entropy_nats, one_shot_scores
 from model_store.network import FrozenNetwork
 from training.evaluation import KnownTask, OnTask
 
@@ -43,12 +43,7 @@ def infer_tasks(
     """
     # Candidates come with coefficients first, and so does everything that is indexed by task here.
     ordered = sorted(known, key=lambda task: task.artifact.kind != "coefficients")
-    shape = (0, len(network.layers), network.bank.size)
-    coefficients = [t.artifact.coefficients for t in ordered if t.artifact.kind == "coefficients"]
-    candidates = Candidates(
-        torch.stack(coefficients) if coefficients else torch.empty(shape),
-        [network.supermask(t.artifact) for t in ordered if t.artifact.kind == "supermask"],
-    )
+    candidates = network.candidates([task.artifact for task in ordered])
     classes = max(len(task.artifact.record.classes) for task in ordered)
     right = torch.tensor([[a.same_data(b) for b in ordered] for a in ordered])
     inputs = torch.stack([_trials(network, task, trials_per_task) for task in ordered])

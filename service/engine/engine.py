@@ -70,7 +70,7 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
             str(settings.redis_url),
             settings.redis_timeout_ms,
             settings.redis_ttl_seconds,
-            network.layers,
+            network.composed_shapes,
             device,
             composing,
             telemetry,

@@ -1,6 +1,6 @@
 """Composed weights in Redis, shared between processes. Whatever Redis does, the worst is a miss.
 
-What comes back is believed only if it has the digest it was stored with and the layers' shapes.
+What comes back is believed only if it has the digest it was stored with and the network's shapes.
 """
 
 import asyncio
@@ -19,7 +19,6 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from torch import Tensor
 
-from masked_network.backbones import MaskedLayer
 from model_store.task_artifact import TaskArtifact
 from model_store.tensor_bytes import read_tensors
 from service.telemetry import Telemetry
@@ -43,14 +42,14 @@ class RedisTier:
         url: str,
         timeout_ms: float,
         ttl_seconds: int,
-        layers: tuple[MaskedLayer, ...],
+        shapes: Mapping[str, tuple[int, ...]],
         device: torch.device,
         executor: Executor,
         telemetry: Telemetry,
     ) -> None:
         self._timeout_seconds = timeout_ms / 1000
         self._ttl_seconds = ttl_seconds
-        self._layers = layers
+        self._shapes = shapes
         self._device = device
         self._executor = executor
         self._telemetry = telemetry
@@ -158,10 +157,10 @@ class RedisTier:
             composed = read_tensors(body)
         except ValueError:
             return None
-        shapes = {name: (tuple(weight.shape), weight.dtype) for name, weight in composed.items()}
-        if shapes != {layer.name: (layer.shape, torch.float32) for layer in self._layers}:
+        found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in composed.items()}
+        if found != {name: (shape, torch.float32) for name, shape in self._shapes.items()}:
             return None
-        return {layer.name: composed[layer.name].to(self._device) for layer in self._layers}
+        return {name: composed[name].to(self._device) for name in self._shapes}
 
 
 def _key(artifact: TaskArtifact) -> str:

@@ -76,7 +76,7 @@ class TaskIdentifier:
         *short-list* ranks the best of those again, by the true entropy of each one's own network.
         """
         inputs = self._network.manifest.preprocessing.to_inputs(torch.from_numpy(intensities))
-        inputs = inputs.to(next(iter(self._network.weights.values())).device)
+        inputs = inputs.to(self._network.device)
         listed: Sequence[RegisteredTask] = tasks
         if method == "one-shot" or len(tasks) > self._shortlist:
             listed = self._best_by_gradient(tasks, inputs)
@@ -103,17 +103,8 @@ class TaskIdentifier:
         return [ordered[index] for index in best]
 
     def _stack(self, tasks: tuple[RegisteredTask, ...]) -> tuple[list[RegisteredTask], Candidates]:
-        device = next(iter(self._network.weights.values())).device
-        by_coefficients = [task for task in tasks if task.artifact.kind == "coefficients"]
-        by_supermask = [task for task in tasks if task.artifact.kind == "supermask"]
-        shape = (0, len(self._network.layers), self._network.bank.size)
-        coefficients = [task.artifact.coefficients for task in by_coefficients]
-        stacked = torch.stack(coefficients) if coefficients else torch.empty(shape)
-        supermasks = [
-            {name: mask.to(device) for name, mask in self._network.supermask(task.artifact).items()}
-            for task in by_supermask
-        ]
-        return by_coefficients + by_supermask, Candidates(stacked.to(device), supermasks)
+        ordered = sorted(tasks, key=lambda task: task.artifact.kind != "coefficients")
+        return ordered, self._network.candidates([task.artifact for task in ordered])
 
     @torch.no_grad()
     def _candidate(self, task: RegisteredTask, inputs: Tensor) -> Candidate:

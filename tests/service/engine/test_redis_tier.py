@@ -15,6 +15,7 @@ from model_store.task_artifact import TaskArtifact
 from service.engine.composed_cache import ComposedCache
 from service.engine.redis_tier import RedisTier
 from service.telemetry import Telemetry
+from tests.normalised_networks import normalised_artifact, normalised_network
 from tests.real_parts import RedisServer
 from tests.service.artifacts import MakeArtifact
 
@@ -27,7 +28,13 @@ async def tier_on(
 ) -> AsyncIterator[RedisTier]:
     # A long time limit: what is tested is the answer, on a machine that may be busy.
     tier = RedisTier(
-        url, 2000, 60, network.layers, torch.device("cpu"), ThreadPoolExecutor(1), telemetry
+        url,
+        2000,
+        60,
+        network.composed_shapes,
+        torch.device("cpu"),
+        ThreadPoolExecutor(1),
+        telemetry,
     )
     await tier.start()
     try:
@@ -181,7 +188,7 @@ async def test_paused_redis_costs_one_time_limit_and_then_nothing(
         own_redis.url,
         100,
         60,
-        network.layers,
+        network.composed_shapes,
         torch.device("cpu"),
         ThreadPoolExecutor(1),
         telemetry,
@@ -201,3 +208,25 @@ async def test_paused_redis_costs_one_time_limit_and_then_nothing(
         own_redis.send(signal.SIGCONT)
     await until(lambda: tier.up)
     await tier.close()
+
+
+async def test_statistics_travel_with_the_weights(url: str, telemetry: Telemetry) -> None:
+    network = normalised_network()
+    artifact = normalised_artifact(network, 1)
+    async with tier_on(url, network, telemetry) as tier:
+        await stored(tier, url, network, artifact)
+        fetched = await tier.get(artifact)
+        assert fetched is not None
+        expected = network.composed(artifact)
+        assert list(fetched) == list(expected)
+        assert all(torch.equal(fetched[name], expected[name]) for name in expected)
+
+
+async def test_weights_without_their_statistics_are_a_miss(url: str, telemetry: Telemetry) -> None:
+    network = normalised_network()
+    artifact = normalised_artifact(network, 1)
+    async with tier_on(url, network, telemetry) as tier:
+        tier.put_soon(artifact, network.composed_weights(artifact))
+        with redis.Redis.from_url(url) as client:
+            await until(lambda: client.keys("impress:composed:*"))
+        assert await tier.get(artifact) is None

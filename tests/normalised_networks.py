@@ -1,0 +1,67 @@
+"""A frozen small ResNet-18, which normalises, and tasks for it, made without learning."""
+
+from datetime import UTC, datetime
+
+import torch
+
+from masked_network.backbones import build_backbone, masked_layers
+from masked_network.frozen_weights import fingerprint, signed_constant_weights
+from masked_network.mask_bank import partition_bank
+from masked_network.supermask import binary_mask, initial_scores
+from model_store.manifest import BackboneRecord, BankRecord, Manifest
+from model_store.network import FrozenNetwork
+from model_store.preprocessing import Preprocessing
+from model_store.task_artifact import (
+    TaskArtifact,
+    TaskRecord,
+    half_statistics,
+    packed_supermask,
+    quantised,
+)
+
+CLASSES = ("ant", "bee", "cat", "dog")
+
+
+def normalised_network() -> FrozenNetwork:
+    """For grey images of 8 x 8 pixels, five outputs, a partition of 16."""
+    preprocessing = Preprocessing(channels=1, height=8, width=8, mean=0.5, std=0.25)
+    backbone = build_backbone("resnet-18-small", preprocessing.input_shape, 5)
+    layers = masked_layers(backbone)
+    weights = signed_constant_weights(layers, 1)
+    bank = partition_bank(layers, 16, 2)
+    manifest = Manifest(
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        backbone=BackboneRecord(
+            name="resnet-18-small", outputs=5, seed=1, fingerprint=fingerprint(weights)
+        ),
+        bank=BankRecord(
+            kind="partition", size=16, density=1 / 16, seed=2, fingerprint=bank.fingerprint()
+        ),
+        preprocessing=preprocessing,
+    )
+    return FrozenNetwork(manifest, backbone, layers, weights, bank)
+
+
+def normalised_artifact(
+    network: FrozenNetwork, seed: int, kind: str = "coefficients"
+) -> TaskArtifact:
+    """Random coefficients, or a random dedicated supermask, and random statistics."""
+    generator = torch.Generator().manual_seed(seed)
+    statistics = {}
+    for layer in network.statistics:
+        statistics[layer.mean] = torch.randn(layer.channels, generator=generator) / 4
+        statistics[layer.variance] = torch.rand(layer.channels, generator=generator) + 0.5
+    manifest = network.manifest
+    record = TaskRecord(
+        classes=CLASSES,
+        weights_fingerprint=manifest.backbone.fingerprint,
+        bank_fingerprint=manifest.bank.fingerprint if kind == "coefficients" else None,
+        preprocessing=manifest.preprocessing,
+    )
+    if kind == "coefficients":
+        shape = (len(network.layers), network.bank.size)
+        own = quantised(torch.randn(shape, generator=generator), "fp16")
+    else:
+        scores = initial_scores(network.layers, generator)
+        own = packed_supermask({name: binary_mask(score, 0.5) for name, score in scores.items()})
+    return TaskArtifact(record, {**own, **half_statistics(statistics)})

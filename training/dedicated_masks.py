@@ -16,6 +16,7 @@ from masked_network.supermask import (
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import TaskArtifact, packed_supermask
 from training.artifacts import Provenance, task_artifact
+from training.budgets import DEFAULT_LEARNED_DENSITY, layer_budget
 from training.fitting import Examples, FitOptions, OnStep, fit
 from training.image_sets import ImageSet
 
@@ -27,13 +28,14 @@ def learn_supermask(
     train: Examples,
     held_out: Examples,
     classes: int,
-    density: float,
+    budget: Mapping[str, float],
     options: FitOptions,
     on_step: OnStep = lambda: None,
 ) -> dict[str, Tensor]:
-    """Each layer's mask, bool in its shape: the `density` share of the largest `|score|`.
+    """Each layer's mask, bool in its shape: the share of the largest `|score|` that is budgeted.
 
-    SupSup (2006.14769, section 3.1) by edge-popup (1911.13299).
+    `budget` is each layer's density by its name. SupSup (2006.14769, section 3.1) by edge-popup
+    (1911.13299).
     """
     generator = torch.Generator().manual_seed(options.seed)
     scores = initial_scores(layers, generator)
@@ -41,7 +43,7 @@ def learn_supermask(
         score.requires_grad_()
 
     def compose_weights() -> Mapping[str, Tensor]:
-        masks = {name: straight_through_mask(score, density) for name, score in scores.items()}
+        masks = {name: straight_through_mask(score, budget[name]) for name, score in scores.items()}
         return masked_weights(weights, masks)
 
     fit(
@@ -54,7 +56,7 @@ def learn_supermask(
         options,
         on_step,
     )
-    return {name: binary_mask(score, density) for name, score in scores.items()}
+    return {name: binary_mask(score, budget[name]) for name, score in scores.items()}
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,15 @@ class MaskRecipe:
     """A dedicated supermask; the bank takes no part."""
 
     fit: FitOptions
-    density: float = 0.5
+    density: float | None = None
+    """Kept of every layer; half where neither this nor `er_scale` is given."""
+    er_scale: float | None = None
+    """Budgets the layers by `er_budget` instead."""
 
     def provenance(self) -> Provenance:
-        return {"kind": "supermask", "density": self.density, **self.fit.provenance()}
+        density = DEFAULT_LEARNED_DENSITY if self.density is None else self.density
+        budget = {"density": density} if self.er_scale is None else {"er_scale": self.er_scale}
+        return {"kind": "supermask", **budget, **self.fit.provenance()}
 
     def steps(self, examples: int) -> int:
         return self.fit.steps(examples)
@@ -86,7 +93,7 @@ class MaskRecipe:
             task.train.examples(preprocessing),
             held_out,
             len(task.classes),
-            self.density,
+            layer_budget(network.layers, self.density, self.er_scale),
             self.fit,
             on_step,
         )

@@ -1,6 +1,6 @@
 """Make a store's frozen network: backbone weights and a bank from seeds, or learned impressions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from masked_network.backbones import MaskedLayer, build_backbone, masked_layers
 from masked_network.frozen_weights import fingerprint, signed_constant_weights
+from masked_network.layer_budget import kept_share, uniform_budget
 from masked_network.mask_bank import (
     BankKind,
     MaskBank,
@@ -19,13 +20,13 @@ from masked_network.mask_bank import (
 from model_store.manifest import BackboneRecord, BankRecord, Manifest
 from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
+from training.budgets import DEFAULT_LEARNED_DENSITY, layer_budget
 from training.dedicated_masks import learn_supermask
 from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
 
 DEFAULT_RANDOM_DENSITY = 0.05
-DEFAULT_LEARNED_DENSITY = 0.5
 
 ImpressionTask = Callable[[int], ImageSet]
 OnImpression = Callable[[], None]
@@ -42,6 +43,8 @@ class BankOptions:
     seed: int = 0
     backbone: str = "lenet-300-100"
     outputs: int = 10
+    er_scale: float | None = None
+    """Learned impressions keep of each layer what `er_budget` says, instead of one density."""
 
     @property
     def learned(self) -> bool:
@@ -62,6 +65,16 @@ class BankOptions:
             raise OptionError(f"density is the share kept, in (0, 1], got {density}")
         return density
 
+    def budget(self, layers: Sequence[MaskedLayer]) -> dict[str, float]:
+        """Each layer's density by its name. Raises `OptionError`."""
+        if self.er_scale is None:
+            return uniform_budget(layers, self.resolved_density())
+        if not self.learned:
+            raise OptionError(
+                f"an ER budget is for learned impressions, not for a {self.kind} bank"
+            )
+        return layer_budget(layers, self.density, self.er_scale)
+
 
 def new_network(
     options: BankOptions,
@@ -76,12 +89,13 @@ def new_network(
     from `impression_task(0)` with the learner's seed raised by k where it is homogeneous
     (ImpressLearn 2210.01987, section 3); else no data is asked for. Raises `OptionError`.
     """
-    density = options.resolved_density()
     try:
         backbone = build_backbone(options.backbone, preprocessing.input_shape, options.outputs)
     except ValueError as error:
         raise OptionError(str(error)) from error
     layers = masked_layers(backbone)
+    budget = options.budget(layers)
+    density = options.resolved_density() if options.er_scale is None else kept_share(layers, budget)
     weights = signed_constant_weights(layers, options.seed)
     if options.learned:
         masks = _learned_masks(
@@ -89,6 +103,7 @@ def new_network(
             backbone,
             weights,
             layers,
+            budget,
             preprocessing,
             impression_task,
             fit_options,
@@ -131,6 +146,7 @@ def _learned_masks(
     backbone: nn.Module,
     weights: dict[str, Tensor],
     layers: Sequence[MaskedLayer],
+    budget: Mapping[str, float],
     preprocessing: Preprocessing,
     impression_task: ImpressionTask,
     fit_options: FitOptions,
@@ -151,7 +167,7 @@ def _learned_masks(
             task.train.examples(preprocessing),
             task.held_out.examples(preprocessing),
             len(task.classes),
-            options.resolved_density(),
+            budget,
             fit_options if heterogeneous else replace(fit_options, seed=fit_options.seed + k),
         )
         learned.append(masks)

@@ -38,6 +38,7 @@ def make_bank(
     kind: options.Kind = None,
     size: options.Size = None,
     density: options.Density = None,
+    er_scale: options.ErScale = None,
     seed: options.StoreSeed = None,
     backbone: options.Backbone = None,
     outputs: options.Outputs = None,
@@ -56,7 +57,7 @@ def make_bank(
     FIRST_TASK and on of the stream; homogeneous ones are all of task FIRST_TASK. What is left out
     of the options on learning concerns these two alone.
     """
-    choices = StoreChoices(kind, size, density, seed, backbone, outputs, first_task)
+    choices = StoreChoices(kind, size, density, seed, backbone, outputs, first_task, er_scale)
     with errors_in_words():
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
         learning = fit_choices(epochs, learning_rate, MASK_LEARNING_RATE, batch_size, 0.0, 0)

@@ -27,6 +27,7 @@ class StoreChoices:
     outputs: int | None = None
     first_task: int = 0
     """The first task that learned impressions come from."""
+    er_scale: float | None = None
 
     def bank_options(self, classes: int) -> BankOptions:
         """These choices, and the defaults for the rest; as many outputs as there are classes."""
@@ -38,6 +39,7 @@ class StoreChoices:
             seed=default.seed if self.seed is None else self.seed,
             backbone=default.backbone if self.backbone is None else self.backbone,
             outputs=classes if self.outputs is None else self.outputs,
+            er_scale=self.er_scale,
         )
 
     def check(self, folder: Path, manifest: Manifest) -> None:

@@ -8,13 +8,13 @@ from model_store.files import LocalFolder
 from model_store.store import Store
 from model_store.task_artifact import checked_task_name
 from training import options
+from training.budgets import check_budget
 from training.coefficients import CoefficientRecipe
 from training.console import errors_in_words, progress_bar
 from training.continual import RecipeFor, plan_tasks
 from training.data_sets import load_image_set
 from training.dedicated_masks import MaskRecipe
 from training.errors import OptionError
-from training.impressions import DEFAULT_LEARNED_DENSITY
 from training.options import fit_choices, task_stream
 from training.task_streams import TaskStream
 
@@ -71,6 +71,7 @@ def learn_mask(
     degrees: options.Degrees = 10.0,
     classes_per_task: options.ClassesPerTask = 2,
     density: options.Density = None,
+    er_scale: options.ErScale = None,
     epochs: options.Epochs = None,
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = 128,
@@ -83,16 +84,14 @@ def learn_mask(
         rate = MASK_LEARNING_RATE
         choices = fit_choices(epochs, learning_rate, rate, batch_size, exposure, seed, optimizer)
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
-        kept = DEFAULT_LEARNED_DENSITY if density is None else density
-        if not 0 < kept <= 1:
-            raise OptionError(f"density is the share kept, in (0, 1], got {kept}")
+        check_budget(density, er_scale)
         _learn_one(
             store,
             (data, label_column),
             tasks,
             index,
             _task_name(tasks, index, task_id, "-mask"),
-            lambda images: MaskRecipe(choices.for_images(images), kept),
+            lambda images: MaskRecipe(choices.for_images(images), density, er_scale),
             out,
         )
 

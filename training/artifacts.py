@@ -7,9 +7,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from masked_network.task_statistics import estimated_statistics
 from model_store.compatibility import check_artifact
 from model_store.network import FrozenNetwork
-from model_store.task_artifact import COEFFICIENTS, TaskArtifact, TaskRecord
+from model_store.task_artifact import COEFFICIENTS, TaskArtifact, TaskRecord, half_statistics
 from training.fitting import Examples, OnStep, accuracy
 from training.image_sets import ImageSet
 
@@ -47,7 +48,9 @@ def task_artifact(
 ) -> TaskArtifact:
     """The artifact of a task, with the held-out accuracy that its stored values reach.
 
-    Raises `InvalidArtifact` where they cannot serve, as after learning has diverged.
+    `tensors` are its coefficients or supermask as they are stored; where the backbone normalises,
+    the statistics of the training data under exactly those join them. Raises `InvalidArtifact`
+    where they cannot serve, as after learning has diverged.
     """
     from_bank = COEFFICIENTS in tensors
     record = TaskRecord(
@@ -57,14 +60,24 @@ def task_artifact(
         preprocessing=network.manifest.preprocessing,
         provenance=dict(provenance),
     )
-    artifact = TaskArtifact(record, tensors)
+    artifact = TaskArtifact(record, {**tensors, **_statistics(network, task, record, tensors)})
     check_artifact(network, artifact)
     reached = artifact_accuracy(network, artifact, held_out)
     return replace(artifact, record=record.model_copy(update={"held_out_accuracy": reached}))
 
 
+def _statistics(
+    network: FrozenNetwork, task: ImageSet, record: TaskRecord, tensors: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    if not network.statistics:
+        return {}
+    weights = network.composed_weights(TaskArtifact(record, tensors))
+    inputs = task.train.examples(network.manifest.preprocessing).inputs
+    return half_statistics(estimated_statistics(network.backbone, weights, inputs))
+
+
 def artifact_accuracy(network: FrozenNetwork, artifact: TaskArtifact, examples: Examples) -> float:
     """Share of the examples that the task's network, composed from the artifact, gets right."""
     with torch.no_grad():
-        weights = network.composed(artifact)
-        return accuracy(network.backbone, weights, examples, len(artifact.record.classes))
+        composed = network.composed(artifact)
+        return accuracy(network.backbone, composed, examples, len(artifact.record.classes))

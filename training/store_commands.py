@@ -1,9 +1,8 @@
-"""`impress-train bank`, `stream` and `demo`: make a store, and fill it with many tasks."""
+"""`impress-train bank` and `stream`: make a store, and fill it with many tasks."""
 
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from model_store.store import Store
@@ -13,10 +12,8 @@ from training.console import errors_in_words, progress_bar
 from training.continual import PlannedTask, plan_tasks, publish_tasks, unpublished
 from training.data_sets import load_image_set
 from training.errors import OptionError
-from training.fitting import FitOptions
 from training.image_sets import ImageSet
 from training.options import FitChoices, fit_choices, task_stream
-from training.sample_requests import write_samples
 from training.stores import StoreChoices, create_store, open_store
 from training.task_commands import (
     COEFFICIENT_LEARNING_RATE,
@@ -24,11 +21,6 @@ from training.task_commands import (
     MASK_LEARNING_RATE,
 )
 from training.task_streams import TaskStream
-
-_DEMO_TASKS = 10
-_DEMO_FIT = FitChoices(30, FitOptions(30, COEFFICIENT_LEARNING_RATE, 64, DEFAULT_EXPOSURE))
-_DEMO_SAMPLES = (3, 12)
-"""A task of the demo store, and one that is left to be learned and uploaded."""
 
 
 def make_bank(
@@ -61,7 +53,7 @@ def make_bank(
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
         learning = fit_choices(epochs, learning_rate, MASK_LEARNING_RATE, batch_size, 0.0, 0)
         image_set = load_image_set(data, label_column=label_column)
-        made = _create(store, choices, image_set, tasks, learning)
+        made = create_with_bar(store, choices, image_set, tasks, learning)
         record = made.network.manifest.bank
         typer.echo(f"{store}: a {record.kind} bank of {record.size}, density {record.density:g}")
 
@@ -114,50 +106,18 @@ def learn_stream(
         )
         if opened is None:
             mask_learning = fit_choices(epochs, None, MASK_LEARNING_RATE, batch_size, 0.0, seed)
-            opened = _create(store, choices, image_set, task_rule, mask_learning)
-        _publish(store, opened, planned)
+            opened = create_with_bar(store, choices, image_set, task_rule, mask_learning)
+        publish_with_bar(store, opened, planned)
 
 
-def make_demo(
-    store: options.StoreFolder,
-    samples: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where to write sample requests; `samples` beside the store if left out."
-        ),
-    ] = None,
-) -> None:
-    """A small store from real handwriting (scikit-learn's digits), and sample requests for it."""
-    # Batches this small gain nothing from threads, and wait long for them on a busy machine.
-    torch.set_num_threads(1)
-    stream = TaskStream("permuted")
-    choices = StoreChoices(kind="partition", size=256, seed=0)
-    with errors_in_words():
-        image_set = load_image_set("digits")
-        opened = open_store(store)
-        if opened is None:
-            opened = _create(store, choices, image_set, stream, _DEMO_FIT)
-        choices.check(store, opened.network.manifest)
-        planned = plan_tasks(
-            image_set,
-            stream,
-            range(_DEMO_TASKS),
-            lambda images: CoefficientRecipe(_DEMO_FIT.for_images(images)),
-        )
-        _publish(store, opened, planned)
-        folder = store.parent / "samples" if samples is None else samples
-        for index in _DEMO_SAMPLES:
-            for path in write_samples(folder, image_set, stream, index):
-                typer.echo(f"wrote {path}")
-
-
-def _create(
+def create_with_bar(
     folder: Path,
     choices: StoreChoices,
     image_set: ImageSet,
     stream: TaskStream,
     learning: FitChoices,
 ) -> Store:
+    """A new store, the impressions' progress shown where there are any to learn."""
     options = choices.bank_options(1)
     with progress_bar() as progress:
         bar = progress.add_task("impressions", total=options.size, visible=options.learned)
@@ -171,7 +131,8 @@ def _create(
         )
 
 
-def _publish(folder: Path, store: Store, planned: list[PlannedTask]) -> None:
+def publish_with_bar(folder: Path, store: Store, planned: list[PlannedTask]) -> None:
+    """Learn and publish the tasks that the store does not hold; say how many those were."""
     outputs = store.network.manifest.backbone.outputs
     for task in planned:
         classes = len(task.stream.classes(task.image_set, task.index))

@@ -1,6 +1,6 @@
 """What was learned for a task, as an artifact whose held-out accuracy is its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -19,6 +19,10 @@ Provenance = Mapping[str, str | int | float]
 class Recipe(Protocol):
     """A way to learn a task's artifact, fixed in every setting."""
 
+    @property
+    def from_earlier_tasks(self) -> bool:
+        """Whether learning starts from what other tasks have learned."""
+
     def provenance(self) -> Provenance:
         """The settings, for the artifact's record."""
 
@@ -31,10 +35,12 @@ class Recipe(Protocol):
         task: ImageSet,
         data_provenance: Provenance,
         on_step: OnStep = lambda: None,
+        earlier: Sequence[TaskArtifact] = (),
     ) -> TaskArtifact:
         """The task's artifact; nothing of the network changes.
 
-        Raises `InvalidArtifact` where learning diverged.
+        `earlier` are the tasks to start from where `from_earlier_tasks` asks for them. Raises
+        `InvalidArtifact` where learning diverged.
         """
 
 

@@ -1,9 +1,10 @@
 """Many tasks, one after the other, into one store; one that is published is not learned again."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from model_store.store import Store
+from model_store.task_artifact import TaskArtifact
 from training.artifacts import Provenance, Recipe
 from training.errors import OptionError
 from training.fitting import OnStep
@@ -24,6 +25,8 @@ class PlannedTask:
     task_id: str
     recipe: Recipe
     data_provenance: Provenance
+    earlier: tuple[str, ...] = ()
+    """Names of the tasks that come before it, which its recipe may start from."""
 
     def steps(self) -> int:
         """Optimiser steps that learning takes."""
@@ -36,13 +39,15 @@ def plan_tasks(
     indices: Iterable[int],
     recipe_for: RecipeFor,
     task_id: str | None = None,
+    earlier: Sequence[str] = (),
 ) -> list[PlannedTask]:
     """The tasks of these indices, named by the stream unless `task_id` is given.
 
-    Raises `StreamError` where the stream has no such task.
+    Each comes after those before it in the plan, and the first after `earlier`. Raises
+    `StreamError` where the stream has no such task.
     """
     fingerprint = image_set.fingerprint()
-    planned = []
+    planned: list[PlannedTask] = []
     for index in indices:
         stream.classes(image_set, index)
         planned.append(
@@ -57,6 +62,7 @@ def plan_tasks(
                     "data_fingerprint": fingerprint,
                     **stream.provenance(index),
                 },
+                (*earlier, *(task.task_id for task in planned)),
             )
         )
     return planned
@@ -83,6 +89,17 @@ def unpublished(store: Store, planned: Iterable[PlannedTask]) -> list[PlannedTas
     return left
 
 
+def earlier_tasks(store: Store, task: PlannedTask) -> list[TaskArtifact]:
+    """The artifacts that the task's recipe starts from, in their order; none if it asks for none.
+
+    The plan decides which, not what else the store holds: a run that goes on after it was killed
+    starts its tasks where an unbroken one does.
+    """
+    if not task.recipe.from_earlier_tasks:
+        return []
+    return [store.load(task_id) for task_id in task.earlier]
+
+
 def publish_tasks(
     store: Store,
     planned: Iterable[PlannedTask],
@@ -96,5 +113,6 @@ def publish_tasks(
     for task in planned:
         on_task(task)
         data = task.stream.task(task.image_set, task.index)
-        artifact = task.recipe.learn(store.network, data, task.data_provenance, on_step)
+        earlier = earlier_tasks(store, task)
+        artifact = task.recipe.learn(store.network, data, task.data_provenance, on_step, earlier)
         store.publish(task.task_id, artifact)

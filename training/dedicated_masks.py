@@ -64,6 +64,10 @@ class MaskRecipe:
     fit: FitOptions
     density: float = 0.5
 
+    @property
+    def from_earlier_tasks(self) -> bool:
+        return False
+
     def provenance(self) -> Provenance:
         return {"kind": "supermask", "density": self.density, **self.fit.provenance()}
 
@@ -76,6 +80,7 @@ class MaskRecipe:
         task: ImageSet,
         data_provenance: Provenance,
         on_step: OnStep = lambda: None,
+        earlier: Sequence[TaskArtifact] = (),
     ) -> TaskArtifact:
         preprocessing = network.manifest.preprocessing
         held_out = task.held_out.examples(preprocessing)

@@ -1,4 +1,4 @@
-"""`impress-train demo`: a small store from data that every installation has, and requests for it."""
+"""`impress-train demo`: a small store from data at hand, and sample requests for it."""
 
 from pathlib import Path
 from typing import Annotated

@@ -11,6 +11,7 @@ from masked_network.mask_bank import BankKind
 from model_store.task_artifact import Precision
 from training.errors import OptionError
 from training.fitting import FitOptions, OptimizerName
+from training.starts import StartKind
 from training.task_streams import StreamKind, TaskStream
 
 DEFAULT_STEPS = 1000
@@ -74,6 +75,17 @@ Exposure = Annotated[
 LearnerSeed = Annotated[int, typer.Option("--seed", min=0, help="Of what learning draws.")]
 PrecisionOption = Annotated[
     Precision, typer.Option("--precision", help="In which coefficients are stored.")
+]
+StartOption = Annotated[
+    StartKind,
+    typer.Option(
+        "--start",
+        help="Where coefficients start: at random, at the mean of the tasks before (at random if "
+        "there is none), at one basis mask, or at 1/K.",
+    ),
+]
+StartIndex = Annotated[
+    int | None, typer.Option(min=0, help="One-hot start: the task's own basis mask in the bank.")
 ]
 Optimizer = Annotated[OptimizerName, typer.Option("--optimizer")]
 

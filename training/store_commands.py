@@ -14,6 +14,7 @@ from training.data_sets import load_image_set
 from training.errors import OptionError
 from training.image_sets import ImageSet
 from training.options import FitChoices, fit_choices, task_stream
+from training.starts import Start, check_start
 from training.stores import StoreChoices, create_store, open_store
 from training.task_commands import (
     COEFFICIENT_LEARNING_RATE,
@@ -81,6 +82,8 @@ def learn_stream(
     batch_size: options.BatchSize = 128,
     exposure: options.Exposure = DEFAULT_EXPOSURE,
     precision: options.PrecisionOption = "fp16",
+    start: options.StartOption = "randn",
+    start_index: options.StartIndex = None,
     seed: options.LearnerSeed = 0,
 ) -> None:
     """Make the store if there is none, then learn and publish many tasks.
@@ -93,6 +96,7 @@ def learn_stream(
         task_rule = task_stream(stream, stream_seed, degrees, classes_per_task)
         rate = COEFFICIENT_LEARNING_RATE
         learning = fit_choices(epochs, learning_rate, rate, batch_size, exposure, seed)
+        first = Start(start, start_index)
         opened = open_store(store)
         if opened is not None:
             choices.check(store, opened.network.manifest)
@@ -102,7 +106,10 @@ def learn_stream(
             image_set,
             task_rule,
             range(tasks),
-            lambda images: CoefficientRecipe(learning.for_images(images), precision),
+            lambda images: CoefficientRecipe(learning.for_images(images), precision, first),
+        )
+        check_start(
+            first, choices.bank_options(1).size if opened is None else opened.network.bank.size
         )
         if opened is None:
             mask_learning = fit_choices(epochs, None, MASK_LEARNING_RATE, batch_size, 0.0, seed)

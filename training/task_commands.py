@@ -10,12 +10,14 @@ from model_store.task_artifact import checked_task_name
 from training import options
 from training.coefficients import CoefficientRecipe
 from training.console import errors_in_words, progress_bar
-from training.continual import RecipeFor, plan_tasks
+from training.continual import RecipeFor, earlier_tasks, plan_tasks
 from training.data_sets import load_image_set
 from training.dedicated_masks import MaskRecipe
 from training.errors import OptionError
+from training.evaluation import natural_order
 from training.impressions import DEFAULT_LEARNED_DENSITY
 from training.options import fit_choices, task_stream
+from training.starts import Start
 from training.task_streams import TaskStream
 
 COEFFICIENT_LEARNING_RATE = 0.2
@@ -41,12 +43,15 @@ def learn_task(
     batch_size: options.BatchSize = 128,
     exposure: options.Exposure = DEFAULT_EXPOSURE,
     precision: options.PrecisionOption = "fp16",
+    start: options.StartOption = "randn",
+    start_index: options.StartIndex = None,
     seed: options.LearnerSeed = 0,
 ) -> None:
     """Learn one task's coefficients, the bank frozen; publish them, or write them with --out."""
     with errors_in_words():
         rate = COEFFICIENT_LEARNING_RATE
         choices = fit_choices(epochs, learning_rate, rate, batch_size, exposure, seed)
+        first = Start(start, start_index)
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
         _learn_one(
             store,
@@ -54,7 +59,7 @@ def learn_task(
             tasks,
             index,
             _task_name(tasks, index, task_id, ""),
-            lambda images: CoefficientRecipe(choices.for_images(images), precision),
+            lambda images: CoefficientRecipe(choices.for_images(images), precision, first),
             out,
         )
 
@@ -116,18 +121,22 @@ def _learn_one(
     source, label_column = data
     image_set = load_image_set(source, store.network.manifest.preprocessing, label_column)
     outputs = store.network.manifest.backbone.outputs
-    (planned,) = plan_tasks(image_set, stream, [index], recipe_for, task_id)
+    others = [other for other in sorted(store.task_ids(), key=natural_order) if other != task_id]
+    (planned,) = plan_tasks(image_set, stream, [index], recipe_for, task_id, others)
     task = stream.task(image_set, index)
     if len(task.classes) > outputs:
         raise OptionError(
             f"{task_id} has {len(task.classes)} classes, but the store's backbone has "
             f"{outputs} outputs"
         )
+    earlier = earlier_tasks(store, planned)
     with progress_bar() as progress:
         bar = progress.add_task(task_id, total=planned.steps())
         artifact = planned.recipe.learn(
-            store.network, task, planned.data_provenance, lambda: progress.advance(bar)
+            store.network, task, planned.data_provenance, lambda: progress.advance(bar), earlier
         )
+    if artifact.record.provenance.get("start_tasks") == 0:
+        typer.echo(f"{task_id}: started at random, as the store has no task to take a mean of")
     learned = (
         f"{task_id}: {artifact.record.held_out_accuracy:.3f} held out, "
         f"{artifact.tensor_bytes} bytes of tensors, {len(artifact.content)} in all"

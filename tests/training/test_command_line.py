@@ -167,3 +167,12 @@ def test_the_demo_names_the_right_task_and_is_quick_the_second_time(tmp_path: Pa
     assert measured["summary"]["mean_test_accuracy"] > 0.95
     assert measured["summary"]["largest_forgetting"] == 0
     assert measured["inference"][-1]["exhaustive"] > 0.99
+
+
+def test_a_mean_of_no_tasks_is_told_and_a_later_one_counts_them(store: Path) -> None:
+    task = ("task", "--store", store, *DIGITS, "--stream", "rotated", *QUICK, "--start", "mean")
+    first = succeed(*task, "--index", 0)
+    assert "rotated-0: started at random" in first.stdout
+    second = succeed(*task, "--index", 1)
+    assert "started at random" not in second.stdout
+    assert Store.open(store).load("rotated-1").record.provenance["start_tasks"] == 1

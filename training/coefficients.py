@@ -1,5 +1,6 @@
 """Learn one task's coefficients `[L, K]` over a frozen bank."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from masked_network.quantisation import straight_through_four_bits
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import Precision, TaskArtifact, quantised
 from training.artifacts import Provenance, task_artifact
+from training.errors import OptionError
 from training.fitting import FitOptions, OnStep, fit
 from training.image_sets import ImageSet
 from training.starts import (
@@ -33,6 +35,12 @@ class CoefficientRecipe:
     fit: FitOptions
     precision: Precision = "fp16"
     start: Start = RANDN
+    penalty: float = 0.0
+    """Weight of `norm_penalty`; 0 leaves it out."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.penalty < math.inf:
+            raise OptionError(f"a penalty's weight is 0 or more, got {self.penalty}")
 
     @property
     def from_earlier_tasks(self) -> bool:
@@ -43,6 +51,7 @@ class CoefficientRecipe:
             "kind": "coefficients",
             "precision": self.precision,
             **self.start.provenance(),
+            "penalty": self.penalty,
             **self.fit.provenance(),
         }
 
@@ -71,6 +80,7 @@ class CoefficientRecipe:
             len(task.classes),
             self.fit,
             on_step,
+            (lambda: self.penalty * norm_penalty(beta * scale)) if self.penalty else None,
         )
         tensors = quantised(beta.detach() * scale, self.precision)
         provenance = {**data_provenance, **self.provenance()}
@@ -83,3 +93,11 @@ class CoefficientRecipe:
         if self.precision == "int4":
             return straight_through_four_bits(coefficients)
         return coefficients
+
+
+def norm_penalty(coefficients: Tensor) -> Tensor:
+    """`sum_l (|alpha_l|_1 - 1)^2`, which draws each layer's coefficients to a unit sum of sizes.
+
+    From the prototype of ImpressLearn (2210.01987), which weighs it by 0.005.
+    """
+    return (coefficients.abs().sum(dim=1) - 1).square().sum()

@@ -13,6 +13,7 @@ from masked_network.backbones import forward
 
 ComposeWeights = Callable[[], Mapping[str, Tensor]]
 OnStep = Callable[[], None]
+Penalty = Callable[[], Tensor]
 OptimizerName = Literal["adam", "rmsprop"]
 Schedule = Literal["cosine", "constant"]
 
@@ -58,11 +59,13 @@ def fit(
     classes: int,
     options: FitOptions,
     on_step: OnStep = lambda: None,
+    penalty: Penalty | None = None,
 ) -> float:
     """Change `trainable` in place so that the composed weights classify.
 
     After each epoch the held-out accuracy is taken, and the best epoch's values are kept and its
-    accuracy returned. Only the first `classes` outputs take part.
+    accuracy returned. Only the first `classes` outputs take part. `penalty` is added to each step's
+    loss.
     """
     if not len(train) or not len(held_out):
         raise ValueError(f"no data: {len(train)} training and {len(held_out)} held-out examples")
@@ -75,6 +78,8 @@ def fit(
         for rows in torch.split(order, options.batch_size):
             inputs, labels = train.inputs[rows], train.labels[rows]
             loss = _loss(backbone, compose_weights(), inputs, labels, classes, options, generator)
+            if penalty is not None:
+                loss = loss + penalty()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
             optimizer.step()

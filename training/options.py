@@ -87,6 +87,12 @@ StartOption = Annotated[
 StartIndex = Annotated[
     int | None, typer.Option(min=0, help="One-hot start: the task's own basis mask in the bank.")
 ]
+Penalty = Annotated[
+    float,
+    typer.Option(
+        min=0, help="Weight of (|alpha|_1 - 1)^2, layer by layer; ImpressLearn's is 0.005."
+    ),
+]
 Optimizer = Annotated[OptimizerName, typer.Option("--optimizer")]
 
 

@@ -84,6 +84,7 @@ def learn_stream(
     precision: options.PrecisionOption = "fp16",
     start: options.StartOption = "randn",
     start_index: options.StartIndex = None,
+    penalty: options.Penalty = 0.0,
     seed: options.LearnerSeed = 0,
 ) -> None:
     """Make the store if there is none, then learn and publish many tasks.
@@ -106,7 +107,9 @@ def learn_stream(
             image_set,
             task_rule,
             range(tasks),
-            lambda images: CoefficientRecipe(learning.for_images(images), precision, first),
+            lambda images: CoefficientRecipe(
+                learning.for_images(images), precision, first, penalty
+            ),
         )
         check_start(
             first, choices.bank_options(1).size if opened is None else opened.network.bank.size

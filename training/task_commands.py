@@ -45,6 +45,7 @@ def learn_task(
     precision: options.PrecisionOption = "fp16",
     start: options.StartOption = "randn",
     start_index: options.StartIndex = None,
+    penalty: options.Penalty = 0.0,
     seed: options.LearnerSeed = 0,
 ) -> None:
     """Learn one task's coefficients, the bank frozen; publish them, or write them with --out."""
@@ -59,7 +60,7 @@ def learn_task(
             tasks,
             index,
             _task_name(tasks, index, task_id, ""),
-            lambda images: CoefficientRecipe(choices.for_images(images), precision, first),
+            lambda images: CoefficientRecipe(choices.for_images(images), precision, first, penalty),
             out,
         )
 

@@ -3,21 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from masked_network.backbones import MaskedLayer
-from masked_network.supermask import (
-    binary_mask,
-    initial_scores,
-    masked_weights,
-    straight_through_mask,
-)
+from masked_network.supermask import masked_weights
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import TaskArtifact, packed_supermask
 from training.artifacts import Provenance, task_artifact
 from training.fitting import Examples, FitOptions, OnStep, fit
 from training.image_sets import ImageSet
+from training.mask_rules import MaskRule, ScoreStart, starting_scores
+from training.starts import mean_provenance
+
+TOP_HALF = MaskRule()
 
 
 def learn_supermask(
@@ -27,21 +25,21 @@ def learn_supermask(
     train: Examples,
     held_out: Examples,
     classes: int,
-    density: float,
+    rule: MaskRule,
     options: FitOptions,
     on_step: OnStep = lambda: None,
+    earlier: Sequence[Mapping[str, Tensor]] = (),
 ) -> dict[str, Tensor]:
-    """Each layer's mask, bool in its shape: the `density` share of the largest `|score|`.
+    """Each layer's mask by the rule, bool in its shape; `earlier` masks are where scores start.
 
     SupSup (2006.14769, section 3.1) by edge-popup (1911.13299).
     """
-    generator = torch.Generator().manual_seed(options.seed)
-    scores = initial_scores(layers, generator)
+    scores = starting_scores(layers, rule, options.seed, earlier)
     for score in scores.values():
         score.requires_grad_()
 
     def compose_weights() -> Mapping[str, Tensor]:
-        masks = {name: straight_through_mask(score, density) for name, score in scores.items()}
+        masks = {name: rule.learnable_mask(score) for name, score in scores.items()}
         return masked_weights(weights, masks)
 
     fit(
@@ -54,7 +52,7 @@ def learn_supermask(
         options,
         on_step,
     )
-    return {name: binary_mask(score, density) for name, score in scores.items()}
+    return {name: rule.mask(score) for name, score in scores.items()}
 
 
 @dataclass(frozen=True)
@@ -62,14 +60,20 @@ class MaskRecipe:
     """A dedicated supermask; the bank takes no part."""
 
     fit: FitOptions
-    density: float = 0.5
+    rule: MaskRule = TOP_HALF
+    start: ScoreStart = "fresh"
 
     @property
     def from_earlier_tasks(self) -> bool:
-        return False
+        return self.start == "transfer"
 
     def provenance(self) -> Provenance:
-        return {"kind": "supermask", "density": self.density, **self.fit.provenance()}
+        return {
+            "kind": "supermask",
+            "start": self.start,
+            **self.rule.provenance(),
+            **self.fit.provenance(),
+        }
 
     def steps(self, examples: int) -> int:
         return self.fit.steps(examples)
@@ -84,6 +88,7 @@ class MaskRecipe:
     ) -> TaskArtifact:
         preprocessing = network.manifest.preprocessing
         held_out = task.held_out.examples(preprocessing)
+        dedicated = [task for task in earlier if task.kind == "supermask"]
         masks = learn_supermask(
             network.backbone,
             network.weights,
@@ -91,9 +96,12 @@ class MaskRecipe:
             task.train.examples(preprocessing),
             held_out,
             len(task.classes),
-            self.density,
+            self.rule,
             self.fit,
             on_step,
+            [network.supermask(task) for task in dedicated],
         )
         provenance = {**data_provenance, **self.provenance()}
+        if self.from_earlier_tasks:
+            provenance |= mean_provenance(dedicated)
         return task_artifact(network, task, held_out, packed_supermask(masks), provenance)

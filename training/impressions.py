@@ -23,6 +23,7 @@ from training.dedicated_masks import learn_supermask
 from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
+from training.mask_rules import MaskRule
 
 DEFAULT_RANDOM_DENSITY = 0.05
 DEFAULT_LEARNED_DENSITY = 0.5
@@ -151,7 +152,7 @@ def _learned_masks(
             task.train.examples(preprocessing),
             task.held_out.examples(preprocessing),
             len(task.classes),
-            options.resolved_density(),
+            MaskRule("top-k", options.resolved_density()),
             fit_options if heterogeneous else replace(fit_options, seed=fit_options.seed + k),
         )
         learned.append(masks)

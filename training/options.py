@@ -11,6 +11,7 @@ from masked_network.mask_bank import BankKind
 from model_store.task_artifact import Precision
 from training.errors import OptionError
 from training.fitting import FitOptions, OptimizerName
+from training.mask_rules import RuleName, ScoreStart
 from training.starts import StartKind
 from training.task_streams import StreamKind, TaskStream
 
@@ -92,6 +93,13 @@ Penalty = Annotated[
     typer.Option(
         min=0, help="Weight of (|alpha|_1 - 1)^2, layer by layer; ImpressLearn's is 0.005."
     ),
+]
+Rule = Annotated[
+    RuleName, typer.Option("--rule", help="Keep a share by the score's size, or each score >= 0.")
+]
+ScoreStartOption = Annotated[
+    ScoreStart,
+    typer.Option("--start", help="Scores at random, or near what the store's other masks keep."),
 ]
 Optimizer = Annotated[OptimizerName, typer.Option("--optimizer")]
 

@@ -16,6 +16,7 @@ from training.dedicated_masks import MaskRecipe
 from training.errors import OptionError
 from training.evaluation import natural_order
 from training.impressions import DEFAULT_LEARNED_DENSITY
+from training.mask_rules import MaskRule
 from training.options import fit_choices, task_stream
 from training.starts import Start
 from training.task_streams import TaskStream
@@ -76,7 +77,9 @@ def learn_mask(
     stream_seed: options.StreamSeed = 0,
     degrees: options.Degrees = 10.0,
     classes_per_task: options.ClassesPerTask = 2,
+    rule: options.Rule = "top-k",
     density: options.Density = None,
+    start: options.ScoreStartOption = "fresh",
     epochs: options.Epochs = None,
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = 128,
@@ -89,16 +92,15 @@ def learn_mask(
         rate = MASK_LEARNING_RATE
         choices = fit_choices(epochs, learning_rate, rate, batch_size, exposure, seed, optimizer)
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
-        kept = DEFAULT_LEARNED_DENSITY if density is None else density
-        if not 0 < kept <= 1:
-            raise OptionError(f"density is the share kept, in (0, 1], got {kept}")
+        default = DEFAULT_LEARNED_DENSITY if rule == "top-k" else None
+        keeping = MaskRule(rule, default if density is None else density)
         _learn_one(
             store,
             (data, label_column),
             tasks,
             index,
             _task_name(tasks, index, task_id, "-mask"),
-            lambda images: MaskRecipe(choices.for_images(images), kept),
+            lambda images: MaskRecipe(choices.for_images(images), keeping, start),
             out,
         )
 

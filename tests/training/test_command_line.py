@@ -51,6 +51,9 @@ def test_a_mask_is_a_task_of_the_same_store(store: Path) -> None:
     artifact = Store.open(store).load("rotated-3-mask")
     assert artifact.kind == "supermask"
     assert artifact.record.provenance["degrees"] == 10.0
+    transfer = ("--start", "transfer", "--rule", "threshold")
+    succeed("mask", "--store", store, *DIGITS, "--task-id", "digits-mask", *QUICK, *transfer)
+    assert Store.open(store).load("digits-mask").record.provenance["start_tasks"] == 1
 
 
 def test_a_data_set_as_it_is_becomes_a_task_by_name(store: Path) -> None:
@@ -107,6 +110,10 @@ def test_a_stream_that_the_store_cannot_take_is_refused(
         (("task", *DIGITS, "--stream", "split", "--index", 5), "there is no task 5"),
         (("task", "--data", "/nowhere/to/be/found", "--stream", "split"), "no folder at"),
         (("mask", *DIGITS, "--task-id", "x", "--density", 0), "density is the share kept"),
+        (
+            ("mask", *DIGITS, "--task-id", "x", "--rule", "threshold", "--density", 0.5),
+            "give no density",
+        ),
         (("bank", *DIGITS), "holds a store already"),
         (("evaluate", *DIGITS), "no task of the store was made from digits"),
     ],

@@ -16,6 +16,7 @@ from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
 from training.impressions import BankOptions, new_network
+from training.mask_rules import MaskRule
 from training.task_streams import TaskStream
 
 FIT = FitOptions(4, 0.2, 64)
@@ -26,6 +27,7 @@ RECIPES = [
     pytest.param(CoefficientRecipe(replace(FIT, exposure=0.5)), id="exposure"),
     pytest.param(CoefficientRecipe(FIT, penalty=1e-4), id="penalty"),
     pytest.param(MaskRecipe(FitOptions(4, 3e-3, 64)), id="supermask"),
+    pytest.param(MaskRecipe(FitOptions(4, 3e-3, 64), MaskRule("threshold", None)), id="threshold"),
 ]
 
 
@@ -86,7 +88,7 @@ def test_learning_that_diverges_is_refused_in_words(
 def test_a_mask_keeps_its_density_and_names_no_bank(
     network: FrozenNetwork, digits: ImageSet
 ) -> None:
-    artifact = MaskRecipe(FitOptions(1, 3e-3), density=0.25).learn(network, digits, {})
+    artifact = MaskRecipe(FitOptions(1, 3e-3), MaskRule("top-k", 0.25)).learn(network, digits, {})
     kept = network.supermask(artifact)["hidden1.weight"].float().mean()
     assert float(kept) == pytest.approx(0.25, abs=1e-3)
     assert artifact.record.bank_fingerprint is None

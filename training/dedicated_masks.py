@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from masked_network.backbones import MaskedLayer
 from masked_network.supermask import masked_weights
 from model_store.network import FrozenNetwork
-from model_store.task_artifact import TaskArtifact, packed_supermask
+from model_store.supermask_tensors import packed_supermask
+from model_store.task_artifact import TaskArtifact
 from training.artifacts import Provenance, task_artifact
 from training.fitting import Examples, FitOptions, OnStep, fit
 from training.image_sets import ImageSet

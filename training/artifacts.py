@@ -10,7 +10,7 @@ from torch import Tensor
 from model_store.compatibility import check_artifact
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import COEFFICIENTS, TaskArtifact, TaskRecord
-from training.fitting import Examples, OnStep, accuracy
+from training.fitting import Examples, OnEpoch, OnStep, accuracy, unheard
 from training.image_sets import ImageSet
 
 Provenance = Mapping[str, str | int | float]
@@ -36,6 +36,7 @@ class Recipe(Protocol):
         data_provenance: Provenance,
         on_step: OnStep = lambda: None,
         earlier: Sequence[TaskArtifact] = (),
+        on_epoch: OnEpoch = unheard,
     ) -> TaskArtifact:
         """The task's artifact; nothing of the network changes.
 

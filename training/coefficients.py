@@ -12,7 +12,7 @@ from model_store.network import FrozenNetwork
 from model_store.task_artifact import Precision, TaskArtifact, quantised
 from training.artifacts import Provenance, task_artifact
 from training.errors import OptionError
-from training.fitting import FitOptions, OnStep, fit
+from training.fitting import FitOptions, OnEpoch, OnStep, fit, unheard
 from training.image_sets import ImageSet
 from training.starts import (
     RANDN,
@@ -65,6 +65,7 @@ class CoefficientRecipe:
         data_provenance: Provenance,
         on_step: OnStep = lambda: None,
         earlier: Sequence[TaskArtifact] = (),
+        on_epoch: OnEpoch = unheard,
     ) -> TaskArtifact:
         preprocessing = network.manifest.preprocessing
         held_out = task.held_out.examples(preprocessing)
@@ -81,6 +82,7 @@ class CoefficientRecipe:
             self.fit,
             on_step,
             (lambda: self.penalty * norm_penalty(beta * scale)) if self.penalty else None,
+            on_epoch,
         )
         tensors = quantised(beta.detach() * scale, self.precision)
         provenance = {**data_provenance, **self.provenance()}

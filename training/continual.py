@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from model_store.store import Store
 from model_store.task_artifact import TaskArtifact
@@ -9,6 +10,7 @@ from training.artifacts import Provenance, Recipe
 from training.errors import OptionError
 from training.fitting import OnStep
 from training.image_sets import ImageSet
+from training.run_records import OnTaskEpoch
 from training.task_streams import TaskStream
 
 RecipeFor = Callable[[int], Recipe]
@@ -105,8 +107,11 @@ def publish_tasks(
     planned: Iterable[PlannedTask],
     on_task: Callable[[PlannedTask], None] = lambda _: None,
     on_step: OnStep = lambda: None,
+    on_epoch: OnTaskEpoch = lambda _, __: None,
 ) -> None:
     """Learn and publish each task in turn; `on_task` is called before each.
+
+    `on_epoch` hears each epoch with the name of its task.
 
     Each is whole in the store before the next begins, so a killed run loses one task at most.
     """
@@ -114,5 +119,12 @@ def publish_tasks(
         on_task(task)
         data = task.stream.task(task.image_set, task.index)
         earlier = earlier_tasks(store, task)
-        artifact = task.recipe.learn(store.network, data, task.data_provenance, on_step, earlier)
+        artifact = task.recipe.learn(
+            store.network,
+            data,
+            task.data_provenance,
+            on_step,
+            earlier,
+            partial(on_epoch, task.task_id),
+        )
         store.publish(task.task_id, artifact)

@@ -11,7 +11,7 @@ from model_store.network import FrozenNetwork
 from model_store.supermask_tensors import packed_supermask
 from model_store.task_artifact import TaskArtifact
 from training.artifacts import Provenance, task_artifact
-from training.fitting import Examples, FitOptions, OnStep, fit
+from training.fitting import Examples, FitOptions, OnEpoch, OnStep, fit, unheard
 from training.image_sets import ImageSet
 from training.mask_rules import MaskRule, ScoreStart, starting_scores
 from training.starts import mean_provenance
@@ -30,6 +30,7 @@ def learn_supermask(
     options: FitOptions,
     on_step: OnStep = lambda: None,
     earlier: Sequence[Mapping[str, Tensor]] = (),
+    on_epoch: OnEpoch = unheard,
 ) -> dict[str, Tensor]:
     """Each layer's mask by the rule, bool in its shape; `earlier` masks are where scores start.
 
@@ -52,6 +53,7 @@ def learn_supermask(
         classes,
         options,
         on_step,
+        on_epoch=on_epoch,
     )
     return {name: rule.mask(score) for name, score in scores.items()}
 
@@ -86,6 +88,7 @@ class MaskRecipe:
         data_provenance: Provenance,
         on_step: OnStep = lambda: None,
         earlier: Sequence[TaskArtifact] = (),
+        on_epoch: OnEpoch = unheard,
     ) -> TaskArtifact:
         preprocessing = network.manifest.preprocessing
         held_out = task.held_out.examples(preprocessing)
@@ -101,6 +104,7 @@ class MaskRecipe:
             self.fit,
             on_step,
             [network.supermask(task) for task in dedicated],
+            on_epoch,
         )
         provenance = {**data_provenance, **self.provenance()}
         if self.from_earlier_tasks:

@@ -67,6 +67,16 @@ Epochs = Annotated[
 ]
 LearningRate = Annotated[float | None, typer.Option(help="The first step's; it falls by cosine.")]
 BatchSize = Annotated[int, typer.Option(min=1)]
+Patience = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Stop after so many epochs without a better held-out accuracy; 0 never does."
+    ),
+]
+Run = Annotated[
+    Path | None,
+    typer.Option("--run", help="A folder for the options, the environment and each epoch's line."),
+]
 Exposure = Annotated[
     float,
     typer.Option(
@@ -127,6 +137,7 @@ def fit_choices(
     exposure: float,
     seed: int,
     optimizer: OptimizerName = "adam",
+    patience: int = 0,
 ) -> FitChoices:
     """What the options say of learning. Raises `OptionError`."""
     rate = default_learning_rate if learning_rate is None else learning_rate
@@ -134,7 +145,8 @@ def fit_choices(
         raise OptionError(f"a learning rate is above 0, got {rate}")
     if not 0 <= exposure < math.inf:
         raise OptionError(f"an exposure is 0 or more, got {exposure}")
-    return FitChoices(epochs, FitOptions(1, rate, batch_size, exposure, seed, optimizer))
+    options = FitOptions(1, rate, batch_size, exposure, seed, optimizer, patience=patience)
+    return FitChoices(epochs, options)
 
 
 def task_stream(kind: StreamKind, seed: int, degrees: float, classes_per_task: int) -> TaskStream:

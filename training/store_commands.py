@@ -1,5 +1,7 @@
 """`impress-train bank` and `stream`: make a store, and fill it with many tasks."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +16,7 @@ from training.data_sets import load_image_set
 from training.errors import OptionError
 from training.image_sets import ImageSet
 from training.options import FitChoices, fit_choices, task_stream
+from training.run_records import OnTaskEpoch, begin_run, unrecorded
 from training.starts import Start, check_start
 from training.stores import StoreChoices, create_store, open_store
 from training.task_commands import (
@@ -60,6 +63,7 @@ def make_bank(
 
 
 def learn_stream(
+    context: typer.Context,
     store: options.StoreFolder,
     data: options.Data,
     tasks: Annotated[int, typer.Option(min=1, help="How many: tasks 0 to TASKS-1.")] = 10,
@@ -80,12 +84,14 @@ def learn_stream(
     epochs: options.Epochs = None,
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = 128,
+    patience: options.Patience = 0,
     exposure: options.Exposure = DEFAULT_EXPOSURE,
     precision: options.PrecisionOption = "fp16",
     start: options.StartOption = "randn",
     start_index: options.StartIndex = None,
     penalty: options.Penalty = 0.0,
     seed: options.LearnerSeed = 0,
+    run: options.Run = None,
 ) -> None:
     """Make the store if there is none, then learn and publish many tasks.
 
@@ -96,7 +102,9 @@ def learn_stream(
     with errors_in_words():
         task_rule = task_stream(stream, stream_seed, degrees, classes_per_task)
         rate = COEFFICIENT_LEARNING_RATE
-        learning = fit_choices(epochs, learning_rate, rate, batch_size, exposure, seed)
+        learning = fit_choices(
+            epochs, learning_rate, rate, batch_size, exposure, seed, patience=patience
+        )
         first = Start(start, start_index)
         opened = open_store(store)
         if opened is not None:
@@ -117,7 +125,9 @@ def learn_stream(
         if opened is None:
             mask_learning = fit_choices(epochs, None, MASK_LEARNING_RATE, batch_size, 0.0, seed)
             opened = create_with_bar(store, choices, image_set, task_rule, mask_learning)
-        publish_with_bar(store, opened, planned)
+        publish_with_bar(
+            store, opened, planned, partial(begin_run, run, context.info_name, context.params)
+        )
 
 
 def create_with_bar(
@@ -141,7 +151,12 @@ def create_with_bar(
         )
 
 
-def publish_with_bar(folder: Path, store: Store, planned: list[PlannedTask]) -> None:
+def publish_with_bar(
+    folder: Path,
+    store: Store,
+    planned: list[PlannedTask],
+    begin: Callable[[], OnTaskEpoch] = unrecorded,
+) -> None:
     """Learn and publish the tasks that the store does not hold; say how many those were."""
     outputs = store.network.manifest.backbone.outputs
     for task in planned:
@@ -152,6 +167,7 @@ def publish_with_bar(folder: Path, store: Store, planned: list[PlannedTask]) -> 
                 f"{outputs} outputs"
             )
     left = unpublished(store, planned)
+    on_epoch = begin()
     with progress_bar() as progress:
         bar = progress.add_task("tasks", total=sum(task.steps() for task in left))
         publish_tasks(
@@ -159,6 +175,7 @@ def publish_with_bar(folder: Path, store: Store, planned: list[PlannedTask]) -> 
             left,
             lambda task: progress.update(bar, description=task.task_id),
             lambda: progress.advance(bar),
+            on_epoch,
         )
     typer.echo(
         f"{folder}: {len(left)} tasks learned, {len(planned) - len(left)} were there already"

@@ -1,5 +1,7 @@
 """`impress-train task` and `mask`: learn one task, into a store or to a file."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -18,6 +20,7 @@ from training.evaluation import natural_order
 from training.impressions import DEFAULT_LEARNED_DENSITY
 from training.mask_rules import MaskRule
 from training.options import fit_choices, task_stream
+from training.run_records import OnTaskEpoch, begin_run
 from training.starts import Start
 from training.task_streams import TaskStream
 
@@ -29,6 +32,7 @@ of every task), for 1.6 points of accuracy; 0.1 does so in 84 % and costs none; 
 
 
 def learn_task(
+    context: typer.Context,
     store: options.StoreFolder,
     data: options.Data,
     stream: options.Stream = "plain",
@@ -42,17 +46,21 @@ def learn_task(
     epochs: options.Epochs = None,
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = 128,
+    patience: options.Patience = 0,
     exposure: options.Exposure = DEFAULT_EXPOSURE,
     precision: options.PrecisionOption = "fp16",
     start: options.StartOption = "randn",
     start_index: options.StartIndex = None,
     penalty: options.Penalty = 0.0,
     seed: options.LearnerSeed = 0,
+    run: options.Run = None,
 ) -> None:
     """Learn one task's coefficients, the bank frozen; publish them, or write them with --out."""
     with errors_in_words():
         rate = COEFFICIENT_LEARNING_RATE
-        choices = fit_choices(epochs, learning_rate, rate, batch_size, exposure, seed)
+        choices = fit_choices(
+            epochs, learning_rate, rate, batch_size, exposure, seed, patience=patience
+        )
         first = Start(start, start_index)
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
         _learn_one(
@@ -63,10 +71,12 @@ def learn_task(
             _task_name(tasks, index, task_id, ""),
             lambda images: CoefficientRecipe(choices.for_images(images), precision, first, penalty),
             out,
+            partial(begin_run, run, context.info_name, context.params),
         )
 
 
 def learn_mask(
+    context: typer.Context,
     store: options.StoreFolder,
     data: options.Data,
     stream: options.Stream = "plain",
@@ -83,14 +93,18 @@ def learn_mask(
     epochs: options.Epochs = None,
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = 128,
+    patience: options.Patience = 0,
     exposure: options.Exposure = 0.0,
     optimizer: options.Optimizer = "adam",
     seed: options.LearnerSeed = 0,
+    run: options.Run = None,
 ) -> None:
     """Learn a dedicated supermask for one task; publish it, or write it with --out."""
     with errors_in_words():
         rate = MASK_LEARNING_RATE
-        choices = fit_choices(epochs, learning_rate, rate, batch_size, exposure, seed, optimizer)
+        choices = fit_choices(
+            epochs, learning_rate, rate, batch_size, exposure, seed, optimizer, patience
+        )
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
         default = DEFAULT_LEARNED_DENSITY if rule == "top-k" else None
         keeping = MaskRule(rule, default if density is None else density)
@@ -102,6 +116,7 @@ def learn_mask(
             _task_name(tasks, index, task_id, "-mask"),
             lambda images: MaskRecipe(choices.for_images(images), keeping, start),
             out,
+            partial(begin_run, run, context.info_name, context.params),
         )
 
 
@@ -119,6 +134,7 @@ def _learn_one(
     task_id: str,
     recipe_for: RecipeFor,
     out: Path | None,
+    begin: Callable[[], OnTaskEpoch],
 ) -> None:
     store = Store.open(folder)
     source, label_column = data
@@ -133,10 +149,16 @@ def _learn_one(
             f"{outputs} outputs"
         )
     earlier = earlier_tasks(store, planned)
+    on_epoch = begin()
     with progress_bar() as progress:
         bar = progress.add_task(task_id, total=planned.steps())
         artifact = planned.recipe.learn(
-            store.network, task, planned.data_provenance, lambda: progress.advance(bar), earlier
+            store.network,
+            task,
+            planned.data_provenance,
+            lambda: progress.advance(bar),
+            earlier,
+            partial(on_epoch, task_id),
         )
     if artifact.record.provenance.get("start_tasks") == 0:
         typer.echo(f"{task_id}: started at random, as the store has no task to take a mean of")

@@ -12,6 +12,7 @@ from model_store.compatibility import check_artifact
 from model_store.store import Store
 from model_store.task_artifact import parse_artifact
 from training.__main__ import app
+from training.run_records import read_metrics
 
 DIGITS = ("--data", "digits")
 QUICK = ("--epochs", "2", "--batch-size", "128")
@@ -183,3 +184,28 @@ def test_a_mean_of_no_tasks_is_told_and_a_later_one_counts_them(store: Path) -> 
     second = succeed(*task, "--index", 1)
     assert "started at random" not in second.stdout
     assert Store.open(store).load("rotated-1").record.provenance["start_tasks"] == 1
+
+
+def test_a_run_folder_has_a_line_for_each_epoch_and_patience_makes_them_fewer(
+    store: Path, tmp_path: Path
+) -> None:
+    run_folder = tmp_path / "run"
+    task = ("task", "--store", store, *DIGITS, "--task-id", "digits", "--epochs", 60)
+    succeed(*task, "--patience", 2, "--run", run_folder)
+    reached = [float(metric["held_out_accuracy"] or 0) for metric in read_metrics(run_folder)]
+    assert 3 <= len(reached) < 60
+    assert max(reached[-2:]) <= max(reached[:-2])
+    published = Store.open(store).load("digits").record
+    assert published.provenance["patience"] == 2
+    assert json.loads((run_folder / "config.json").read_text())["epochs"] == 60
+    other = run(*task, "--patience", 3, "--run", run_folder)
+    assert other.exit_code == 2
+    assert "the run with patience 2, not 3" in other.stderr
+
+
+def test_a_stream_goes_on_in_the_same_run_folder(tmp_path: Path) -> None:
+    stream = ("stream", "--store", tmp_path / "store", *DIGITS, "--size", 16, *QUICK)
+    for tasks in (1, 2):
+        succeed(*stream, "--tasks", tasks, "--run", tmp_path / "run")
+    found = [(metric["task"], metric["epoch"]) for metric in read_metrics(tmp_path / "run")]
+    assert found == [(task, epoch) for task in ("permuted-0", "permuted-1") for epoch in (1, 2)]

@@ -1,5 +1,6 @@
 """Make a store's frozen network: backbone weights and a bank from seeds, or learned impressions."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -99,7 +100,7 @@ def new_network(
     else:
         bank = _seeded_bank(options, layers, density)
     manifest = Manifest(
-        created=datetime.now(UTC),
+        created=creation_time(),
         backbone=BackboneRecord(
             name=options.backbone,
             outputs=options.outputs,
@@ -116,6 +117,20 @@ def new_network(
         preprocessing=preprocessing,
     )
     return FrozenNetwork(manifest, backbone, layers, weights, bank)
+
+
+def creation_time() -> datetime:
+    """Now; or as SOURCE_DATE_EPOCH says in seconds, so that a store can be made again to the byte.
+
+    Raises `OptionError` where that is no time. https://reproducible-builds.org/specs
+    """
+    seconds = os.environ.get("SOURCE_DATE_EPOCH")
+    if seconds is None:
+        return datetime.now(UTC)
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise OptionError(f"SOURCE_DATE_EPOCH is whole seconds, got {seconds!r}") from error
 
 
 def _seeded_bank(options: BankOptions, layers: Sequence[MaskedLayer], density: float) -> MaskBank:

@@ -1,5 +1,6 @@
 """The trainer's command line, as a person meets it."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -18,8 +19,8 @@ DIGITS = ("--data", "digits")
 QUICK = ("--epochs", "2", "--batch-size", "128")
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+def run(*arguments: object, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env=env)
 
 
 def succeed(*arguments: object) -> Result:
@@ -209,3 +210,30 @@ def test_a_stream_goes_on_in_the_same_run_folder(tmp_path: Path) -> None:
         succeed(*stream, "--tasks", tasks, "--run", tmp_path / "run")
     found = [(metric["task"], metric["epoch"]) for metric in read_metrics(tmp_path / "run")]
     assert found == [(task, epoch) for task in ("permuted-0", "permuted-1") for epoch in (1, 2)]
+
+
+@pytest.mark.parametrize("kind", ["partition", "heterogeneous"])
+def test_the_same_seed_makes_the_same_store_to_the_byte(tmp_path: Path, kind: str) -> None:
+    stream = ("stream", *DIGITS, "--kind", kind, "--size", 2, *QUICK, "--tasks", 2)
+    hashes = []
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        made = run(*stream, "--store", folder, env={"SOURCE_DATE_EPOCH": "1700000000"})
+        assert made.exit_code == 0, made.output
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        hashes.append(
+            {
+                str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in files
+            }
+        )
+    assert hashes[0] == hashes[1]
+    assert len(hashes[0]) == (6 if kind == "heterogeneous" else 5)
+    assert Store.open(folder).network.manifest.created.year == 2023
+
+
+def test_a_creation_time_that_is_none_is_refused(tmp_path: Path) -> None:
+    for seconds in ("yesterday", "1e9", str(10**30)):
+        made = run("bank", "--store", tmp_path, *DIGITS, env={"SOURCE_DATE_EPOCH": seconds})
+        assert made.exit_code == 2
+        assert "SOURCE_DATE_EPOCH is whole seconds" in made.stderr

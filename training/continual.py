@@ -1,13 +1,13 @@
 """Many tasks, one after the other, into one store; one that is published is not learned again."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from model_store.store import Store
 from model_store.task_artifact import TaskArtifact
 from training.artifacts import Provenance, Recipe
-from training.errors import OptionError
+from training.errors import DataError, OptionError
 from training.fitting import OnStep
 from training.image_sets import ImageSet
 from training.run_records import OnTaskEpoch
@@ -46,12 +46,13 @@ def plan_tasks(
     """The tasks of these indices, named by the stream unless `task_id` is given.
 
     Each comes after those before it in the plan, and the first after `earlier`. Raises
-    `StreamError` where the stream has no such task.
+    `StreamError` where the stream has no such task, `DataError` where one has images of fewer than
+    two classes.
     """
     fingerprint = image_set.fingerprint()
     planned: list[PlannedTask] = []
     for index in indices:
-        stream.classes(image_set, index)
+        check_learnable(stream.class_counts(image_set, index), task_id or stream.task_id(index))
         planned.append(
             PlannedTask(
                 image_set,
@@ -68,6 +69,15 @@ def plan_tasks(
             )
         )
     return planned
+
+
+def check_learnable(class_counts: Mapping[str, int], task_id: str) -> None:
+    """Raise `DataError` on training images of fewer than two classes: there is nothing to learn."""
+    if sum(count > 0 for count in class_counts.values()) < 2:
+        raise DataError(
+            f"{task_id}: a task tells two or more classes apart, got training images of "
+            f"{', '.join(repr(name) for name, count in class_counts.items() if count) or 'none'}"
+        )
 
 
 def unpublished(store: Store, planned: Iterable[PlannedTask]) -> list[PlannedTask]:

@@ -10,7 +10,7 @@ import typer
 from model_store.store import Store
 from training import options
 from training.coefficients import CoefficientRecipe
-from training.console import errors_in_words, progress_bar
+from training.console import described_counts, errors_in_words, progress_bar
 from training.continual import PlannedTask, plan_tasks, publish_tasks, unpublished
 from training.data_sets import load_image_set
 from training.errors import OptionError
@@ -57,6 +57,7 @@ def make_bank(
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
         learning = fit_choices(epochs, learning_rate, MASK_LEARNING_RATE, batch_size, 0.0, 0)
         image_set = load_image_set(data, label_column=label_column)
+        typer.echo(f"{image_set.name}: {described_counts(image_set.class_counts())}")
         made = create_with_bar(store, choices, image_set, tasks, learning)
         record = made.network.manifest.bank
         typer.echo(f"{store}: a {record.kind} bank of {record.size}, density {record.density:g}")

@@ -11,7 +11,7 @@ from model_store.store import Store
 from model_store.task_artifact import checked_task_name
 from training import options
 from training.coefficients import CoefficientRecipe
-from training.console import errors_in_words, progress_bar
+from training.console import described_counts, errors_in_words, progress_bar
 from training.continual import RecipeFor, earlier_tasks, plan_tasks
 from training.data_sets import load_image_set
 from training.dedicated_masks import MaskRecipe
@@ -150,6 +150,7 @@ def _learn_one(
         )
     earlier = earlier_tasks(store, planned)
     on_epoch = begin()
+    typer.echo(f"{task_id}: {described_counts(stream.class_counts(image_set, index))}")
     with progress_bar() as progress:
         bar = progress.add_task(task_id, total=planned.steps())
         artifact = planned.recipe.learn(

@@ -237,3 +237,12 @@ def test_a_creation_time_that_is_none_is_refused(tmp_path: Path) -> None:
         made = run("bank", "--store", tmp_path, *DIGITS, env={"SOURCE_DATE_EPOCH": seconds})
         assert made.exit_code == 2
         assert "SOURCE_DATE_EPOCH is whole seconds" in made.stderr
+
+
+def test_a_task_of_one_class_is_refused_and_counts_are_told(store: Path) -> None:
+    split = ("task", "--store", store, *DIGITS, *QUICK, "--stream", "split")
+    refused = run(*split, "--classes-per-task", 1)
+    assert refused.exit_code == 2
+    assert "split-0: a task tells two or more classes apart" in refused.stderr
+    learned = succeed(*split)
+    assert "split-0: 215 training images of 2 classes: 0 106, 1 109" in learned.stdout

@@ -47,6 +47,8 @@ class ImageSet:
     train: LabelledImages
     held_out: LabelledImages
     test: LabelledImages
+    skipped: int = 0
+    """Pictures left out since they could not be read."""
 
     def fingerprint(self) -> str:
         """`sha256:...` over the class names and every image and label of the three parts."""

@@ -25,6 +25,15 @@ Data = Annotated[
 LabelColumn = Annotated[
     str | None, typer.Option(help="The label column, where the data set has several.")
 ]
+ImageSizeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--image-size", help="Resize to WIDTHxHEIGHT; the first image's size where left out."
+    ),
+]
+SkipUnreadable = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Leave out pictures that cannot be read.")
+]
 Stream = Annotated[
     StreamKind, typer.Option("--stream", help="How the data set is made into tasks.")
 ]

@@ -12,7 +12,7 @@ from training import options
 from training.coefficients import CoefficientRecipe
 from training.console import described_counts, errors_in_words, progress_bar
 from training.continual import PlannedTask, plan_tasks, publish_tasks, unpublished
-from training.data_sets import load_image_set
+from training.data_choices import read_data
 from training.errors import OptionError
 from training.image_sets import ImageSet
 from training.options import FitChoices, fit_choices, task_stream
@@ -39,6 +39,8 @@ def make_bank(
     outputs: options.Outputs = None,
     first_task: options.FirstTask = 0,
     label_column: options.LabelColumn = None,
+    skip_unreadable: options.SkipUnreadable = False,
+    image_size: options.ImageSizeOption = None,
     stream_seed: options.StreamSeed = 0,
     degrees: options.Degrees = 10.0,
     classes_per_task: options.ClassesPerTask = 2,
@@ -56,7 +58,7 @@ def make_bank(
     with errors_in_words():
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
         learning = fit_choices(epochs, learning_rate, MASK_LEARNING_RATE, batch_size, 0.0, 0)
-        image_set = load_image_set(data, label_column=label_column)
+        image_set = read_data(data, None, label_column, skip_unreadable, image_size)
         typer.echo(f"{image_set.name}: {described_counts(image_set.class_counts())}")
         made = create_with_bar(store, choices, image_set, tasks, learning)
         record = made.network.manifest.bank
@@ -79,6 +81,8 @@ def learn_stream(
     outputs: options.Outputs = None,
     first_task: options.FirstTask = 0,
     label_column: options.LabelColumn = None,
+    skip_unreadable: options.SkipUnreadable = False,
+    image_size: options.ImageSizeOption = None,
     stream_seed: options.StreamSeed = 0,
     degrees: options.Degrees = 10.0,
     classes_per_task: options.ClassesPerTask = 2,
@@ -111,7 +115,7 @@ def learn_stream(
         if opened is not None:
             choices.check(store, opened.network.manifest)
         preprocessing = opened.network.manifest.preprocessing if opened else None
-        image_set = load_image_set(data, preprocessing, label_column)
+        image_set = read_data(data, preprocessing, label_column, skip_unreadable, image_size)
         planned = plan_tasks(
             image_set,
             task_rule,

@@ -13,7 +13,7 @@ from training import options
 from training.coefficients import CoefficientRecipe
 from training.console import described_counts, errors_in_words, progress_bar
 from training.continual import RecipeFor, earlier_tasks, plan_tasks
-from training.data_sets import load_image_set
+from training.data_choices import read_data
 from training.dedicated_masks import MaskRecipe
 from training.errors import OptionError
 from training.evaluation import natural_order
@@ -40,6 +40,7 @@ def learn_task(
     task_id: options.TaskId = None,
     out: options.Out = None,
     label_column: options.LabelColumn = None,
+    skip_unreadable: options.SkipUnreadable = False,
     stream_seed: options.StreamSeed = 0,
     degrees: options.Degrees = 10.0,
     classes_per_task: options.ClassesPerTask = 2,
@@ -65,7 +66,7 @@ def learn_task(
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
         _learn_one(
             store,
-            (data, label_column),
+            (data, label_column, skip_unreadable),
             tasks,
             index,
             _task_name(tasks, index, task_id, ""),
@@ -84,6 +85,7 @@ def learn_mask(
     task_id: options.TaskId = None,
     out: options.Out = None,
     label_column: options.LabelColumn = None,
+    skip_unreadable: options.SkipUnreadable = False,
     stream_seed: options.StreamSeed = 0,
     degrees: options.Degrees = 10.0,
     classes_per_task: options.ClassesPerTask = 2,
@@ -110,7 +112,7 @@ def learn_mask(
         keeping = MaskRule(rule, default if density is None else density)
         _learn_one(
             store,
-            (data, label_column),
+            (data, label_column, skip_unreadable),
             tasks,
             index,
             _task_name(tasks, index, task_id, "-mask"),
@@ -128,7 +130,7 @@ def _task_name(stream: TaskStream, index: int, task_id: str | None, suffix: str)
 
 def _learn_one(
     folder: Path,
-    data: tuple[str, str | None],
+    data: tuple[str, str | None, bool],
     stream: TaskStream,
     index: int,
     task_id: str,
@@ -137,8 +139,9 @@ def _learn_one(
     begin: Callable[[], OnTaskEpoch],
 ) -> None:
     store = Store.open(folder)
-    source, label_column = data
-    image_set = load_image_set(source, store.network.manifest.preprocessing, label_column)
+    source, label_column, skip_unreadable = data
+    preprocessing = store.network.manifest.preprocessing
+    image_set = read_data(source, preprocessing, label_column, skip_unreadable)
     outputs = store.network.manifest.backbone.outputs
     others = [other for other in sorted(store.task_ids(), key=natural_order) if other != task_id]
     (planned,) = plan_tasks(image_set, stream, [index], recipe_for, task_id, others)

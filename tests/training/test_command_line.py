@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from model_store.compatibility import check_artifact
@@ -90,6 +91,10 @@ def test_a_stream_makes_its_store_and_goes_on_with_it(tmp_path: Path) -> None:
         (("--kind", "random"), "was made with bank partition, not random"),
         (("--store-seed", 1), "was made with seed 0, not 1"),
         (("--outputs", 12), "was made with outputs 10, not 12"),
+        (("--image-size", "9x8"), "made with images of 8x8, not 9x8"),
+        (("--image-size", "0x8"), "an image size is as 32x24"),
+        (("--image-size", "8"), "an image size is as 32x24"),
+        (("--image-size", "9999x1"), "an image size is as 32x24"),
         (("--stream", "split", "--classes-per-task", 4, "--tasks", 3), "there is no task 2"),
     ],
 )
@@ -246,3 +251,23 @@ def test_a_task_of_one_class_is_refused_and_counts_are_told(store: Path) -> None
     assert "split-0: a task tells two or more classes apart" in refused.stderr
     learned = succeed(*split)
     assert "split-0: 215 training images of 2 classes: 0 106, 1 109" in learned.stdout
+
+
+def test_a_store_for_photographs_takes_a_few_of_them_and_skips_what_is_damaged(
+    tmp_path: Path,
+) -> None:
+    for index in range(24):
+        name = "cats" if index % 3 else "dogs"
+        (tmp_path / "pets" / name).mkdir(parents=True, exist_ok=True)
+        picture = Image.effect_noise((90, 70), 40).convert("RGB")
+        picture.save(tmp_path / "pets" / name / f"{index}.jpg")
+    (tmp_path / "pets" / "cats" / "torn.jpg").write_bytes(b"\xff\xd8\xff")
+    pets = ("--store", tmp_path / "store", "--data", tmp_path / "pets")
+    refused = run("bank", *pets, "--image-size", "16x12")
+    assert refused.exit_code == 2
+    assert "(cats/torn.jpg) is no picture" in refused.stderr
+    made = succeed("bank", *pets, "--image-size", "16x12", "--skip-unreadable", "--size", 16)
+    assert "left out since they cannot be read: 1" in made.stdout
+    assert Store.open(tmp_path / "store").network.manifest.preprocessing.input_shape == (3, 12, 16)
+    learned = succeed("task", *pets, "--task-id", "pets", "--skip-unreadable", "--epochs", 2)
+    assert "training images of 2 classes: cats" in learned.stdout

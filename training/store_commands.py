@@ -25,6 +25,7 @@ from training.task_commands import (
     MASK_LEARNING_RATE,
 )
 from training.task_streams import TaskStream
+from training.threads import use_threads_that_help
 
 
 def make_bank(
@@ -172,6 +173,7 @@ def publish_with_bar(
                 f"{outputs} outputs"
             )
     left = unpublished(store, planned)
+    use_threads_that_help(store.network)
     on_epoch = begin()
     with progress_bar() as progress:
         bar = progress.add_task("tasks", total=sum(task.steps() for task in left))

@@ -23,6 +23,7 @@ from training.options import fit_choices, task_stream
 from training.run_records import OnTaskEpoch, begin_run
 from training.starts import Start
 from training.task_streams import TaskStream
+from training.threads import use_threads_that_help
 
 COEFFICIENT_LEARNING_RATE = 0.2
 MASK_LEARNING_RATE = 3e-3
@@ -151,6 +152,7 @@ def _learn_one(
             f"{task_id} has {len(task.classes)} classes, but the store's backbone has "
             f"{outputs} outputs"
         )
+    use_threads_that_help(store.network)
     earlier = earlier_tasks(store, planned)
     on_epoch = begin()
     typer.echo(f"{task_id}: {described_counts(stream.class_counts(image_set, index))}")

@@ -93,6 +93,7 @@ class MaskRecipe:
         preprocessing = network.manifest.preprocessing
         held_out = task.held_out.examples(preprocessing)
         dedicated = [task for task in earlier if task.kind == "supermask"]
+        starting = dedicated if self.from_earlier_tasks else []
         masks = learn_supermask(
             network.backbone,
             network.weights,
@@ -103,7 +104,7 @@ class MaskRecipe:
             self.rule,
             self.fit,
             on_step,
-            [network.supermask(task) for task in dedicated],
+            [network.supermask(task) for task in starting],
             on_epoch,
         )
         provenance = {**data_provenance, **self.provenance()}

@@ -45,10 +45,11 @@ def test_a_transferred_mask_counts_the_masks_it_started_from(
     network: FrozenNetwork, digits: ImageSet
 ) -> None:
     fit = FitOptions(1, 3e-3)
-    earlier = [MaskRecipe(fit).learn(network, digits, {})]
+    earlier = [MaskRecipe(FitOptions(8, 3e-3, 64)).learn(network, digits, {})]
     learned = MaskRecipe(fit, start="transfer").learn(network, digits, {}, earlier=earlier)
     assert learned.record.provenance["start_tasks"] == 1
     fresh = MaskRecipe(fit).learn(network, digits, {})
+    assert MaskRecipe(fit).learn(network, digits, {}, earlier=earlier).content == fresh.content
     assert (learned.record.held_out_accuracy or 0) > (fresh.record.held_out_accuracy or 1)
 
 

@@ -1,4 +1,7 @@
-"""Scores to binary supermasks: top-k by density, with a straight-through gradient (edge-popup)."""
+"""Scores to binary supermasks, with a straight-through gradient (edge-popup).
+
+By rank, the top share of `|score|`; or by threshold, every score of at least zero.
+"""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -42,6 +45,14 @@ def binary_mask(scores: Tensor, density: float) -> Tensor:
     return magnitude >= threshold
 
 
+def threshold_mask(scores: Tensor) -> Tensor:
+    """The weights whose score is at least zero, as bool of the same shape.
+
+    The variant of SupSup (2006.14769) for tasks without identity; about half at first.
+    """
+    return scores.detach() >= 0
+
+
 class _StraightThrough(torch.autograd.Function):
     """Forward the mask; backward takes the mask's gradient as that of the score's magnitude."""
 
@@ -61,6 +72,24 @@ class _StraightThrough(torch.autograd.Function):
 def straight_through_mask(scores: Tensor, density: float) -> Tensor:
     """`binary_mask` as floats, whose gradient reaches `|score|` unchanged (1911.13299)."""
     mask: Tensor = _StraightThrough.apply(scores, density)  # type: ignore[no-untyped-call]
+    return mask
+
+
+class _StraightThroughThreshold(torch.autograd.Function):
+    """Forward the mask; backward takes the mask's gradient as that of the score."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, scores: Tensor) -> Tensor:
+        return threshold_mask(scores).to(scores.dtype)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad_mask: Tensor) -> Tensor:
+        return grad_mask
+
+
+def straight_through_threshold(scores: Tensor) -> Tensor:
+    """`threshold_mask` as floats, whose gradient reaches the score unchanged."""
+    mask: Tensor = _StraightThroughThreshold.apply(scores)  # type: ignore[no-untyped-call]
     return mask
 
 

@@ -8,19 +8,15 @@ from torch import Tensor
 from masked_network.task_statistics import statistics_shapes
 from model_store.errors import IncompatibleBackbone, InvalidArtifact
 from model_store.network import FrozenNetwork
-from model_store.task_artifact import (
-    COEFFICIENTS,
-    SCALES,
-    STATISTICS_PREFIX,
-    SUPERMASK_PREFIX,
-    TaskArtifact,
-)
+from model_store.supermask_tensors import expected_tensors
+from model_store.task_artifact import COEFFICIENTS, SCALES, STATISTICS_PREFIX, TaskArtifact
 
 _MAX_MULTIPLIER = 1e4
 _MAX_MEAN = 1e4
 _SHOWN_NAMES = 3
 
-_ShapeAndType = tuple[tuple[int, ...], torch.dtype]
+_ShapeAndType = tuple[tuple[int | None, ...], torch.dtype]
+"""None is any length."""
 
 
 def check_artifact(network: FrozenNetwork, artifact: TaskArtifact) -> None:
@@ -73,10 +69,7 @@ def _check_coefficients(network: FrozenNetwork, artifact: TaskArtifact) -> None:
 
 
 def _check_supermask(network: FrozenNetwork, artifact: TaskArtifact) -> None:
-    expected: dict[str, _ShapeAndType] = {
-        SUPERMASK_PREFIX + layer.name: ((-(-layer.size // 8),), torch.uint8)
-        for layer in network.layers
-    }
+    expected = expected_tensors(artifact.tensors, network.layers)
     _check_tensors(artifact.tensors, expected | _expected_statistics(network))
     try:
         network.supermask(artifact)
@@ -109,11 +102,14 @@ def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, _ShapeA
         )
     for name, (shape, dtype) in expected.items():
         actual = tensors[name]
-        if tuple(actual.shape) != shape or actual.dtype != dtype:
+        lengths = tuple(actual.shape)
+        fits = len(lengths) == len(shape) and all(
+            wanted in (None, length) for wanted, length in zip(shape, lengths, strict=True)
+        )
+        if not fits or actual.dtype != dtype:
+            wanted = ["any" if length is None else length for length in shape]
             raise InvalidArtifact(
-                f"{name}: expected {dtype} {list(shape)}, got {actual.dtype} {list(actual.shape)}"[
-                    :500
-                ]
+                f"{name}: expected {dtype} {wanted}, got {actual.dtype} {list(lengths)}"[:500]
             )
 
 

@@ -18,7 +18,8 @@ from masked_network.task_statistics import StatisticsLayer, statistics_layers, s
 from model_store.errors import CorruptStore
 from model_store.manifest import BankRecord, Manifest
 from model_store.packing import pack_bits, unpack_bits
-from model_store.task_artifact import SUPERMASK_PREFIX, TaskArtifact
+from model_store.supermask_tensors import supermask_of
+from model_store.task_artifact import TaskArtifact
 from model_store.tensor_bytes import read_tensors
 
 BANK_FILE = "bank.safetensors"
@@ -73,12 +74,7 @@ class FrozenNetwork:
 
     def supermask(self, artifact: TaskArtifact) -> dict[str, Tensor]:
         """The dedicated mask of each layer, bool, in the layer's shape."""
-        return {
-            layer.name: unpack_bits(
-                artifact.tensors[SUPERMASK_PREFIX + layer.name], layer.size
-            ).reshape(layer.shape)
-            for layer in self.layers
-        }
+        return supermask_of(artifact.tensors, self.layers)
 
     def candidates(self, artifacts: Sequence[TaskArtifact]) -> Candidates:
         """The tasks as task inference takes them, in the order given.

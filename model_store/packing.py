@@ -1,4 +1,7 @@
-"""Bool masks to packed bits and back, and four-bit levels to packed bytes and back."""
+"""Bool masks to packed bits or to indices, four-bit levels to packed bytes, and back.
+
+Bits are eight weights a byte, little-endian; indices are ascending, four bytes a weight kept.
+"""
 
 import numpy as np
 import torch
@@ -39,3 +42,30 @@ def pack_levels(levels: Tensor) -> Tensor:
 def unpack_levels(packed: Tensor) -> Tensor:
     """Uint8 `[..., K / 2]` to uint8 `[..., K]` in 0..15."""
     return torch.stack([packed & 15, packed >> 4], dim=-1).flatten(start_dim=-2)
+
+
+def mask_indices(mask: Tensor) -> Tensor:
+    """Bool `[P]` to the ascending places of its true entries, int32."""
+    return torch.from_numpy(np.flatnonzero(mask.cpu().numpy()).astype(np.int32))
+
+
+def index_mask(indices: Tensor, size: int) -> Tensor:
+    """Ascending int32 places to bool `[P]` with `size` = P.
+
+    Raises `ValueError` on another type, a place outside `0..P-1`, or one that is not above the one
+    before it.
+    """
+    if indices.dtype != torch.int32 or indices.dim() != 1:
+        raise ValueError(
+            f"expected int32 [n] indices, got {indices.dtype} {list(indices.shape)}"[:500]
+        )
+    places = indices.cpu().numpy()
+    if places.size and (places.min() < 0 or places.max() >= size):
+        raise ValueError(
+            f"expected indices from 0 to {size - 1}, got {places.min()} to {places.max()}"
+        )
+    if not bool((places[1:] > places[:-1]).all()):
+        raise ValueError("expected indices in ascending order, none of them twice")
+    mask = np.zeros(size, dtype=np.bool_)
+    mask[places] = True
+    return torch.from_numpy(mask)

@@ -20,13 +20,12 @@ from masked_network.quantisation import four_bit_scales, from_levels, to_levels
 from masked_network.task_statistics import VARIANCE_SUFFIX
 from model_store.errors import CorruptArtifact, InvalidArtifact, InvalidTaskName
 from model_store.manifest import Fingerprint
-from model_store.packing import pack_bits, pack_levels, unpack_levels
+from model_store.packing import pack_levels, unpack_levels
 from model_store.preprocessing import Preprocessing
 from model_store.tensor_bytes import read_metadata, read_tensors
 
 COEFFICIENTS = "coefficients"
 SCALES = "scales"
-SUPERMASK_PREFIX = "supermask/"
 STATISTICS_PREFIX = "statistics/"
 RESERVED_TASK_NAMES = frozenset({"auto"})
 
@@ -73,7 +72,7 @@ class TaskRecord(BaseModel):
 
 @dataclass(frozen=True)
 class TaskArtifact:
-    """A task: its record, and either quantised coefficients or a dedicated, packed supermask.
+    """A task: its record, and either quantised coefficients or a dedicated supermask.
 
     Where the backbone normalises, the task's statistics besides.
     """
@@ -142,11 +141,6 @@ def quantised(coefficients: Tensor, precision: Precision) -> dict[str, Tensor]:
         COEFFICIENTS: (coefficients / scales.unsqueeze(1)).round().to(torch.int8),
         SCALES: scales.to(torch.float32),
     }
-
-
-def packed_supermask(masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors that keep a dedicated supermask: one bit a weight."""
-    return {SUPERMASK_PREFIX + name: pack_bits(mask.flatten()) for name, mask in masks.items()}
 
 
 def half_statistics(statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,11 +11,11 @@ from masked_network.supermask import binary_mask, initial_scores
 from model_store.manifest import BackboneRecord, BankRecord, Manifest
 from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
+from model_store.supermask_tensors import packed_supermask
 from model_store.task_artifact import (
     TaskArtifact,
     TaskRecord,
     half_statistics,
-    packed_supermask,
     quantised,
 )
 

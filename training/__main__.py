@@ -2,8 +2,9 @@
 
 import typer
 
+from training.demo_command import make_demo
 from training.report_commands import evaluate_store, sample
-from training.store_commands import learn_stream, make_bank, make_demo
+from training.store_commands import learn_stream, make_bank
 from training.task_commands import learn_mask, learn_task
 
 app = typer.Typer(

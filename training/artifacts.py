@@ -1,6 +1,6 @@
 """What was learned for a task, as an artifact whose held-out accuracy is its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from masked_network.task_statistics import estimated_statistics
 from model_store.compatibility import check_artifact
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import COEFFICIENTS, TaskArtifact, TaskRecord, half_statistics
-from training.fitting import Examples, OnStep, accuracy
+from training.fitting import Examples, OnEpoch, OnStep, accuracy, unheard
 from training.image_sets import ImageSet
 
 Provenance = Mapping[str, str | int | float]
@@ -19,6 +19,10 @@ Provenance = Mapping[str, str | int | float]
 
 class Recipe(Protocol):
     """A way to learn a task's artifact, fixed in every setting."""
+
+    @property
+    def from_earlier_tasks(self) -> bool:
+        """Whether learning starts from what other tasks have learned."""
 
     def provenance(self) -> Provenance:
         """The settings, for the artifact's record."""
@@ -32,10 +36,13 @@ class Recipe(Protocol):
         task: ImageSet,
         data_provenance: Provenance,
         on_step: OnStep = lambda: None,
+        earlier: Sequence[TaskArtifact] = (),
+        on_epoch: OnEpoch = unheard,
     ) -> TaskArtifact:
         """The task's artifact; nothing of the network changes.
 
-        Raises `InvalidArtifact` where learning diverged.
+        `earlier` are the tasks to start from where `from_earlier_tasks` asks for them. Raises
+        `InvalidArtifact` where learning diverged.
         """
 
 

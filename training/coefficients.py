@@ -1,9 +1,9 @@
 """Learn one task's coefficients `[L, K]` over a frozen bank."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from masked_network.composition import compose
@@ -11,24 +11,49 @@ from masked_network.quantisation import straight_through_four_bits
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import Precision, TaskArtifact, quantised
 from training.artifacts import Provenance, task_artifact
-from training.fitting import FitOptions, OnStep, fit
+from training.errors import OptionError
+from training.fitting import FitOptions, OnEpoch, OnStep, fit, unheard
 from training.image_sets import ImageSet
+from training.starts import (
+    RANDN,
+    Start,
+    coefficient_scale,
+    initial_coefficients,
+    mean_provenance,
+    sharing_the_bank,
+)
 
 
 @dataclass(frozen=True)
 class CoefficientRecipe:
     """Coefficients with the bank frozen (ImpressLearn 2210.01987, section 3).
 
-    What is learned is `beta = alpha * sqrt(K * density)`, started at unit normal from the seed: a
-    weight's multiplier then starts at unit variance over any bank, and one learning rate serves
-    all of them. That start is this project's own.
+    What is learned is `beta = alpha * sqrt(K * density)`, so that one learning rate serves every
+    bank. That scale is this project's own.
     """
 
     fit: FitOptions
     precision: Precision = "fp16"
+    start: Start = RANDN
+    penalty: float = 0.0
+    """Weight of `norm_penalty`; 0 leaves it out."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.penalty < math.inf:
+            raise OptionError(f"a penalty's weight is 0 or more, got {self.penalty}")
+
+    @property
+    def from_earlier_tasks(self) -> bool:
+        return self.start.kind == "mean"
 
     def provenance(self) -> Provenance:
-        return {"kind": "coefficients", "precision": self.precision, **self.fit.provenance()}
+        return {
+            "kind": "coefficients",
+            "precision": self.precision,
+            **self.start.provenance(),
+            "penalty": self.penalty,
+            **self.fit.provenance(),
+        }
 
     def steps(self, examples: int) -> int:
         return self.fit.steps(examples)
@@ -39,11 +64,14 @@ class CoefficientRecipe:
         task: ImageSet,
         data_provenance: Provenance,
         on_step: OnStep = lambda: None,
+        earlier: Sequence[TaskArtifact] = (),
+        on_epoch: OnEpoch = unheard,
     ) -> TaskArtifact:
         preprocessing = network.manifest.preprocessing
         held_out = task.held_out.examples(preprocessing)
-        scale = 1 / math.sqrt(network.bank.size * network.bank.density)
-        beta = _initial_beta(network, self.fit.seed).requires_grad_()
+        scale = coefficient_scale(network)
+        alpha = initial_coefficients(network, self.start, self.fit.seed, earlier)
+        beta = (alpha / scale).requires_grad_()
         fit(
             network.backbone,
             lambda: compose(network.weights, network.bank, self._as_kept(beta * scale)),
@@ -53,9 +81,13 @@ class CoefficientRecipe:
             len(task.classes),
             self.fit,
             on_step,
+            (lambda: self.penalty * norm_penalty(beta * scale)) if self.penalty else None,
+            on_epoch,
         )
         tensors = quantised(beta.detach() * scale, self.precision)
         provenance = {**data_provenance, **self.provenance()}
+        if self.from_earlier_tasks:
+            provenance |= mean_provenance(sharing_the_bank(network, earlier))
         return task_artifact(network, task, held_out, tensors, provenance)
 
     def _as_kept(self, coefficients: Tensor) -> Tensor:
@@ -65,6 +97,9 @@ class CoefficientRecipe:
         return coefficients
 
 
-def _initial_beta(network: FrozenNetwork, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(len(network.layers), network.bank.size, generator=generator)
+def norm_penalty(coefficients: Tensor) -> Tensor:
+    """`sum_l (|alpha_l|_1 - 1)^2`, which draws each layer's coefficients to a unit sum of sizes.
+
+    From the prototype of ImpressLearn (2210.01987), which weighs it by 0.005.
+    """
+    return (coefficients.abs().sum(dim=1) - 1).square().sum()

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,32 @@ from model_store.preprocessing import Preprocessing
 from training.errors import DataError
 from training.image_sets import ImageSet, LabelledImages, image_set
 from training.pictures import (
+    EncodedPicture,
+    ImageSize,
     PictureSize,
     decode_pictures,
-    open_picture,
-    picture_size,
     to_pixels,
 )
 
 _DIGITS_HELD_OUT_SHARE = 0.25  # of the 80 % that are not test data: 60/20/20
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How a data set is to be read, where it leaves that open."""
+
+    label_column: str | None = None
+    image_size: ImageSize | None = None
+    """Where no store decides the size; the first training image's where this is None too."""
+    skip_unreadable: bool = False
+    """Leave out pictures that cannot be read, and count them; else they are refused."""
+
+
+PLAIN_READING = Reading()
+
+
 def load_image_set(
-    source: str, preprocessing: Preprocessing | None = None, label_column: str | None = None
+    source: str, preprocessing: Preprocessing | None = None, reading: Reading = PLAIN_READING
 ) -> ImageSet:
     """Read a whole data set into memory.
 
@@ -38,17 +53,17 @@ def load_image_set(
     """
     size = PictureSize.of(preprocessing) if preprocessing else None
     if source == "digits":
-        return _digits(size)
-    return _hub_layout(source, size, label_column)
+        return _digits(size, reading.image_size)
+    return _hub_layout(source, size, reading)
 
 
-def _digits(size: PictureSize | None) -> ImageSet:
+def _digits(size: PictureSize | None, image_size: ImageSize | None) -> ImageSet:
     # Imported here because it takes a second that other data sets need not pay.
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)  # [N, 8, 8]
-    size = size or PictureSize(1, *pixels.shape[1:])
+    size = size or PictureSize(1, *pixels.shape[1:]).resized(image_size)
     images = [to_pixels(Image.fromarray(picture), size, "a digit") for picture in pixels]
     labels = torch.from_numpy(bunch.target.astype(np.int64))
     whole = LabelledImages(torch.from_numpy(np.stack(images)), labels)
@@ -56,7 +71,7 @@ def _digits(size: PictureSize | None) -> ImageSet:
     return image_set("digits", classes, whole, None, _DIGITS_HELD_OUT_SHARE)
 
 
-def _hub_layout(source: str, size: PictureSize | None, label_column: str | None) -> ImageSet:
+def _hub_layout(source: str, size: PictureSize | None, reading: Reading) -> ImageSet:
     folder = Path(source).expanduser()
     local = folder.exists()
     if not local and (source.startswith((".", "/", "~")) or source.count("/") > 1):
@@ -70,15 +85,20 @@ def _hub_layout(source: str, size: PictureSize | None, label_column: str | None)
     name = folder.resolve().name if local else source
     with cache as cache_folder:
         splits = _splits(str(folder.resolve()) if local else source, cache_folder)
-        image_column, label_column, classes = _columns(name, splits["train"], label_column)
+        image_column, label_column, classes = _columns(name, splits["train"], reading.label_column)
         parts: dict[str, LabelledImages] = {}
+        skipped = 0
         for split in ("train", "test"):
             if split in splits:
                 where = f"{name}, {split}"
                 table = splits[split].select_columns([image_column, label_column])
-                parts[split] = _decoded(where, table, image_column, label_column, size)
+                parts[split], left_out = _decoded(
+                    where, table, image_column, label_column, size, reading
+                )
+                skipped += left_out
                 size = PictureSize(*parts[split].images.shape[1:])
-    return image_set(name, classes, parts["train"], parts.get("test"))
+    found = image_set(name, classes, parts["train"], parts.get("test"))
+    return replace(found, skipped=skipped)
 
 
 def _splits(source: str, cache_folder: str | None) -> Mapping[str, Any]:
@@ -120,8 +140,13 @@ def _columns(name: str, table: Any, label_column: str | None) -> tuple[str, str,
 
 
 def _decoded(
-    where: str, table: Any, image_column: str, label_column: str, size: PictureSize | None
-) -> LabelledImages:
+    where: str,
+    table: Any,
+    image_column: str,
+    label_column: str,
+    size: PictureSize | None,
+    reading: Reading,
+) -> tuple[LabelledImages, int]:
     from datasets import Image
 
     if not len(table):
@@ -130,12 +155,15 @@ def _decoded(
     if int(labels.min()) < 0:
         raise DataError(f"{where}: there are images without a label")
     stored = table.cast_column(image_column, Image(decode=False))[image_column][:]
-    encoded = [_encoded(where, row) for row in stored]
-    size = size or picture_size(open_picture(encoded[0], f"{where}: picture 0"))
-    return LabelledImages(decode_pictures(encoded, size, where), labels)
+    encoded = [_encoded(f"{where}: picture {number}", row) for number, row in enumerate(stored)]
+    images, readable = decode_pictures(encoded, size, reading.image_size, reading.skip_unreadable)
+    return LabelledImages(images, labels[readable]), int((~readable).sum())
 
 
-def _encoded(where: str, row: dict[str, Any] | None) -> bytes | Path:
+def _encoded(what: str, row: dict[str, Any] | None) -> EncodedPicture:
     if row is None or (row["bytes"] is None and row["path"] is None):
-        raise DataError(f"{where}: there are rows without an image")
-    return row["bytes"] if row["bytes"] is not None else Path(os.fspath(row["path"]))
+        raise DataError(f"{what}: there are rows without an image")
+    if row["bytes"] is not None:
+        return EncodedPicture(what, row["bytes"])
+    path = Path(os.fspath(row["path"]))
+    return EncodedPicture(f"{what} ({path.parent.name}/{path.name})", path)

@@ -3,22 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from masked_network.backbones import MaskedLayer
-from masked_network.supermask import (
-    binary_mask,
-    initial_scores,
-    masked_weights,
-    straight_through_mask,
-)
+from masked_network.supermask import masked_weights
 from model_store.network import FrozenNetwork
-from model_store.task_artifact import TaskArtifact, packed_supermask
+from model_store.supermask_tensors import packed_supermask
+from model_store.task_artifact import TaskArtifact
 from training.artifacts import Provenance, task_artifact
-from training.budgets import DEFAULT_LEARNED_DENSITY, layer_budget
-from training.fitting import Examples, FitOptions, OnStep, fit
+from training.fitting import Examples, FitOptions, OnEpoch, OnStep, fit, unheard
 from training.image_sets import ImageSet
+from training.mask_rules import MaskRule, ScoreStart, starting_scores
+from training.starts import mean_provenance
+
+TOP_HALF = MaskRule()
 
 
 def learn_supermask(
@@ -28,22 +26,25 @@ def learn_supermask(
     train: Examples,
     held_out: Examples,
     classes: int,
-    budget: Mapping[str, float],
+    rule: MaskRule,
     options: FitOptions,
     on_step: OnStep = lambda: None,
+    earlier: Sequence[Mapping[str, Tensor]] = (),
+    on_epoch: OnEpoch = unheard,
 ) -> dict[str, Tensor]:
-    """Each layer's mask, bool in its shape: the share of the largest `|score|` that is budgeted.
+    """Each layer's mask by the rule, bool in its shape; `earlier` masks are where scores start.
 
-    `budget` is each layer's density by its name. SupSup (2006.14769, section 3.1) by edge-popup
-    (1911.13299).
+    SupSup (2006.14769, section 3.1) by edge-popup (1911.13299).
     """
-    generator = torch.Generator().manual_seed(options.seed)
-    scores = initial_scores(layers, generator)
+    scores = starting_scores(layers, rule, options.seed, earlier)
+    budget = rule.budget(layers)
     for score in scores.values():
         score.requires_grad_()
 
     def compose_weights() -> Mapping[str, Tensor]:
-        masks = {name: straight_through_mask(score, budget[name]) for name, score in scores.items()}
+        masks = {
+            name: rule.learnable_mask(score, budget.get(name)) for name, score in scores.items()
+        }
         return masked_weights(weights, masks)
 
     fit(
@@ -55,8 +56,9 @@ def learn_supermask(
         classes,
         options,
         on_step,
+        on_epoch=on_epoch,
     )
-    return {name: binary_mask(score, budget[name]) for name, score in scores.items()}
+    return {name: rule.mask(score, budget.get(name)) for name, score in scores.items()}
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,20 @@ class MaskRecipe:
     """A dedicated supermask; the bank takes no part."""
 
     fit: FitOptions
-    density: float | None = None
-    """Kept of every layer; half where neither this nor `er_scale` is given."""
-    er_scale: float | None = None
-    """Budgets the layers by `er_budget` instead."""
+    rule: MaskRule = TOP_HALF
+    start: ScoreStart = "fresh"
+
+    @property
+    def from_earlier_tasks(self) -> bool:
+        return self.start == "transfer"
 
     def provenance(self) -> Provenance:
-        density = DEFAULT_LEARNED_DENSITY if self.density is None else self.density
-        budget = {"density": density} if self.er_scale is None else {"er_scale": self.er_scale}
-        return {"kind": "supermask", **budget, **self.fit.provenance()}
+        return {
+            "kind": "supermask",
+            "start": self.start,
+            **self.rule.provenance(),
+            **self.fit.provenance(),
+        }
 
     def steps(self, examples: int) -> int:
         return self.fit.steps(examples)
@@ -83,9 +90,13 @@ class MaskRecipe:
         task: ImageSet,
         data_provenance: Provenance,
         on_step: OnStep = lambda: None,
+        earlier: Sequence[TaskArtifact] = (),
+        on_epoch: OnEpoch = unheard,
     ) -> TaskArtifact:
         preprocessing = network.manifest.preprocessing
         held_out = task.held_out.examples(preprocessing)
+        dedicated = [task for task in earlier if task.kind == "supermask"]
+        starting = dedicated if self.from_earlier_tasks else []
         masks = learn_supermask(
             network.backbone,
             network.weights,
@@ -93,9 +104,13 @@ class MaskRecipe:
             task.train.examples(preprocessing),
             held_out,
             len(task.classes),
-            layer_budget(network.layers, self.density, self.er_scale),
+            self.rule,
             self.fit,
             on_step,
+            [network.supermask(task) for task in starting],
+            on_epoch,
         )
         provenance = {**data_provenance, **self.provenance()}
+        if self.from_earlier_tasks:
+            provenance |= mean_provenance(dedicated)
         return task_artifact(network, task, held_out, packed_supermask(masks), provenance)

@@ -47,6 +47,8 @@ class ImageSet:
     train: LabelledImages
     held_out: LabelledImages
     test: LabelledImages
+    skipped: int = 0
+    """Pictures left out since they could not be read."""
 
     def fingerprint(self) -> str:
         """`sha256:...` over the class names and every image and label of the three parts."""
@@ -56,6 +58,11 @@ class ImageSet:
             digest.update(part.images.contiguous().numpy().tobytes())
             digest.update(part.labels.numpy().astype("<i8").tobytes())
         return f"sha256:{digest.hexdigest()}"
+
+    def class_counts(self) -> dict[str, int]:
+        """How many training images there are of each class."""
+        counts = torch.bincount(self.train.labels, minlength=len(self.classes)).tolist()
+        return dict(zip(self.classes, counts, strict=True))
 
     def preprocessing(self) -> Preprocessing:
         """The images' own size, and the mean and deviation of the training intensities."""
@@ -87,20 +94,47 @@ def image_set(
 ) -> ImageSet:
     """Split off what is held out, and the test data where there is none, by a fixed shuffle.
 
-    `held_out_share` is of the images that are not test data. Raises `DataError` on too few images.
+    Each class gives the same share of its images, rounded so that the parts are as large as asked
+    for, and keeps one to learn from. `held_out_share` is of the images that are not test data.
+    Raises `DataError` on too few images, or where they are all of one class.
     """
     if test is None:
-        train, test = _split_off(train, _TEST_SHARE, "test")
-    train, held_out = _split_off(train, held_out_share, "held-out")
+        train, test = _split_off(train, len(classes), _TEST_SHARE, "test")
+    train, held_out = _split_off(train, len(classes), held_out_share, "held-out")
     for part, images in (("training", train), ("held-out", held_out), ("test", test)):
         if not len(images):
             raise DataError(f"{name}: too few images, none is left for the {part} data")
-    return ImageSet(name, classes, train, held_out, test)
+    found = ImageSet(name, classes, train, held_out, test)
+    present = [one for one, count in found.class_counts().items() if count]
+    if len(present) < 2:
+        raise DataError(
+            f"{name}: every training image is of the class {present[0]!r}; a task tells two or "
+            "more classes apart"
+        )
+    return found
 
 
 def _split_off(
-    images: LabelledImages, share: float, purpose: str
+    images: LabelledImages, classes: int, share: float, purpose: str
 ) -> tuple[LabelledImages, LabelledImages]:
     order = torch.from_numpy(random_permutation(0, f"split/{purpose}", len(images)))
-    count = round(share * len(images))
-    return images.rows(order[count:]), images.rows(order[:count])
+    counts = torch.bincount(images.labels, minlength=classes)
+    taken = _stratified(counts.tolist(), share)
+    labels = images.labels[order]
+    rank = torch.empty_like(labels)
+    for label in range(len(counts)):
+        own = labels == label
+        rank[own] = torch.arange(int(counts[label]))
+    chosen = rank < torch.tensor(taken)[labels]
+    return images.rows(order[~chosen]), images.rows(order[chosen])
+
+
+def _stratified(counts: list[int], share: float) -> list[int]:
+    # Whole images first, then one more for the classes that lost most by rounding down.
+    wanted = [share * count for count in counts]
+    taken = [int(count) for count in wanted]
+    by_loss = sorted(range(len(counts)), key=lambda label: (taken[label] - wanted[label], label))
+    for label in by_loss[: round(share * sum(counts)) - sum(taken)]:
+        if taken[label] + 1 < counts[label]:
+            taken[label] += 1
+    return taken

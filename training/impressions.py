@@ -1,6 +1,7 @@
 """Make a store's frozen network: backbone weights and a bank from seeds, or learned impressions."""
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -25,6 +26,7 @@ from training.dedicated_masks import learn_supermask
 from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
+from training.mask_rules import MaskRule
 
 DEFAULT_RANDOM_DENSITY = 0.05
 
@@ -103,7 +105,6 @@ def new_network(
             backbone,
             weights,
             layers,
-            budget,
             preprocessing,
             impression_task,
             fit_options,
@@ -113,7 +114,7 @@ def new_network(
     else:
         bank = _seeded_bank(options, layers, density)
     manifest = Manifest(
-        created=datetime.now(UTC),
+        created=creation_time(),
         backbone=BackboneRecord(
             name=options.backbone,
             outputs=options.outputs,
@@ -132,6 +133,20 @@ def new_network(
     return FrozenNetwork(manifest, backbone, layers, weights, bank)
 
 
+def creation_time() -> datetime:
+    """Now; or as SOURCE_DATE_EPOCH says in seconds, so that a store can be made again to the byte.
+
+    Raises `OptionError` where that is no time. https://reproducible-builds.org/specs
+    """
+    seconds = os.environ.get("SOURCE_DATE_EPOCH")
+    if seconds is None:
+        return datetime.now(UTC)
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise OptionError(f"SOURCE_DATE_EPOCH is whole seconds, got {seconds!r}") from error
+
+
 def _seeded_bank(options: BankOptions, layers: Sequence[MaskedLayer], density: float) -> MaskBank:
     try:
         if options.kind == "partition":
@@ -146,7 +161,6 @@ def _learned_masks(
     backbone: nn.Module,
     weights: dict[str, Tensor],
     layers: Sequence[MaskedLayer],
-    budget: Mapping[str, float],
     preprocessing: Preprocessing,
     impression_task: ImpressionTask,
     fit_options: FitOptions,
@@ -167,7 +181,7 @@ def _learned_masks(
             task.train.examples(preprocessing),
             task.held_out.examples(preprocessing),
             len(task.classes),
-            budget,
+            MaskRule("top-k", options.density, options.er_scale),
             fit_options if heterogeneous else replace(fit_options, seed=fit_options.seed + k),
         )
         learned.append(masks)

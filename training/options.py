@@ -12,6 +12,8 @@ from masked_network.mask_bank import BankKind
 from model_store.task_artifact import Precision
 from training.errors import OptionError
 from training.fitting import FitOptions, OptimizerName
+from training.mask_rules import RuleName, ScoreStart
+from training.starts import StartKind
 from training.task_streams import StreamKind, TaskStream
 
 DEFAULT_STEPS = 1000
@@ -23,6 +25,15 @@ Data = Annotated[
 ]
 LabelColumn = Annotated[
     str | None, typer.Option(help="The label column, where the data set has several.")
+]
+ImageSizeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--image-size", help="Resize to WIDTHxHEIGHT; the first image's size where left out."
+    ),
+]
+SkipUnreadable = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Leave out pictures that cannot be read.")
 ]
 Stream = Annotated[
     StreamKind, typer.Option("--stream", help="How the data set is made into tasks.")
@@ -76,6 +87,16 @@ Epochs = Annotated[
 ]
 LearningRate = Annotated[float | None, typer.Option(help="The first step's; it falls by cosine.")]
 BatchSize = Annotated[int, typer.Option(min=1)]
+Patience = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Stop after so many epochs without a better held-out accuracy; 0 never does."
+    ),
+]
+Run = Annotated[
+    Path | None,
+    typer.Option("--run", help="A folder for the options, the environment and each epoch's line."),
+]
 Exposure = Annotated[
     float,
     typer.Option(
@@ -85,6 +106,30 @@ Exposure = Annotated[
 LearnerSeed = Annotated[int, typer.Option("--seed", min=0, help="Of what learning draws.")]
 PrecisionOption = Annotated[
     Precision, typer.Option("--precision", help="In which coefficients are stored.")
+]
+StartOption = Annotated[
+    StartKind,
+    typer.Option(
+        "--start",
+        help="Where coefficients start: at random, at the mean of the tasks before (at random if "
+        "there is none), at one basis mask, or at 1/K.",
+    ),
+]
+StartIndex = Annotated[
+    int | None, typer.Option(min=0, help="One-hot start: the task's own basis mask in the bank.")
+]
+Penalty = Annotated[
+    float,
+    typer.Option(
+        min=0, help="Weight of (|alpha|_1 - 1)^2, layer by layer; ImpressLearn's is 0.005."
+    ),
+]
+Rule = Annotated[
+    RuleName, typer.Option("--rule", help="Keep a share by the score's size, or each score >= 0.")
+]
+ScoreStartOption = Annotated[
+    ScoreStart,
+    typer.Option("--start", help="Scores at random, or near what the store's other masks keep."),
 ]
 Optimizer = Annotated[OptimizerName, typer.Option("--optimizer")]
 
@@ -112,6 +157,7 @@ def fit_choices(
     exposure: float,
     seed: int,
     optimizer: OptimizerName = "adam",
+    patience: int = 0,
 ) -> FitChoices:
     """What the options say of learning. Raises `OptionError`."""
     rate = default_learning_rate if learning_rate is None else learning_rate
@@ -119,7 +165,8 @@ def fit_choices(
         raise OptionError(f"a learning rate is above 0, got {rate}")
     if not 0 <= exposure < math.inf:
         raise OptionError(f"an exposure is 0 or more, got {exposure}")
-    return FitChoices(epochs, FitOptions(1, rate, batch_size, exposure, seed, optimizer))
+    options = FitOptions(1, rate, batch_size, exposure, seed, optimizer, patience=patience)
+    return FitChoices(epochs, options)
 
 
 def task_stream(kind: StreamKind, seed: int, degrees: float, classes_per_task: int) -> TaskStream:

@@ -1,7 +1,7 @@
 """Encoded pictures to uint8 tensors of one size and colour."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from torch import Tensor
 
 from model_store.preprocessing import Preprocessing
 from training.errors import DataError
+
+ImageSize = tuple[int, int]
+"""Width and height in pixels."""
 
 _GREY_MODES = ("1", "L", "LA")
 _DEEP_MODES = ("I", "F")
@@ -31,6 +34,10 @@ class PictureSize:
         """The size that a store's tasks are trained and served with."""
         return cls(*preprocessing.input_shape)
 
+    def resized(self, to: ImageSize | None) -> "PictureSize":
+        """As many channels, with the width and height asked for, if any."""
+        return self if to is None else PictureSize(self.channels, to[1], to[0])
+
 
 def picture_size(picture: Image.Image) -> PictureSize:
     """A picture's own size; grey where it has no colours."""
@@ -47,13 +54,40 @@ def open_picture(encoded: bytes | Path, what: str) -> Image.Image:
     return picture
 
 
-def decode_pictures(encoded: Iterable[bytes | Path], size: PictureSize, name: str) -> Tensor:
-    """Pictures as uint8 `[N, C, H, W]`. Raises `DataError` that names the one at fault."""
-    pixels = []
-    for number, each in enumerate(encoded):
-        what = f"{name}: picture {number}"
-        pixels.append(to_pixels(open_picture(each, what), size, what))
-    return torch.from_numpy(np.stack(pixels))
+@dataclass(frozen=True)
+class EncodedPicture:
+    """A picture as it was found, and what to call it where it cannot be read."""
+
+    what: str
+    content: bytes | Path
+
+
+def decode_pictures(
+    encoded: Sequence[EncodedPicture],
+    size: PictureSize | None,
+    image_size: ImageSize | None = None,
+    skip_unreadable: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Pictures as uint8 `[M, C, H, W]`, and for each given one whether it is among them, `[N]`.
+
+    Without a `size`, that of the first picture, resized to `image_size` where that is given. Raises
+    `DataError` that names the picture at fault; with `skip_unreadable` only where all are.
+    """
+    pixels, readable = [], []
+    for each in encoded:
+        try:
+            picture = open_picture(each.content, each.what)
+            size = size or picture_size(picture).resized(image_size)
+            pixels.append(to_pixels(picture, size, each.what))
+        except DataError:
+            if not skip_unreadable:
+                raise
+            readable.append(False)
+        else:
+            readable.append(True)
+    if not pixels:
+        raise DataError(f"{encoded[0].what} is no picture that can be read, nor is any other")
+    return torch.from_numpy(np.stack(pixels)), torch.tensor(readable)
 
 
 def to_pixels(picture: Image.Image, size: PictureSize, what: str) -> NDArray[np.uint8]:

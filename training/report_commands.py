@@ -9,7 +9,7 @@ from model_store.files import LocalFolder
 from model_store.store import Store
 from training import options
 from training.console import errors_in_words, output_console, progress_bar
-from training.data_sets import load_image_set
+from training.data_choices import read_data
 from training.evaluation import evaluate, known_tasks
 from training.figure import report_png
 from training.inference_trials import infer_tasks
@@ -28,11 +28,13 @@ def evaluate_store(
         int, typer.Option(min=1, help="Trials of task inference for each task.")
     ] = 20,
     label_column: options.LabelColumn = None,
+    skip_unreadable: options.SkipUnreadable = False,
 ) -> None:
     """Accuracy, forgetting and bytes of every task, and how often the right task is named."""
     with errors_in_words():
         opened = Store.open(store)
-        image_set = load_image_set(data, opened.network.manifest.preprocessing, label_column)
+        preprocessing = opened.network.manifest.preprocessing
+        image_set = read_data(data, preprocessing, label_column, skip_unreadable)
         known, left_out = known_tasks(opened, image_set, limit)
         with progress_bar() as progress:
             bar = progress.add_task("evaluating", total=2 * len(known))
@@ -61,6 +63,7 @@ def sample(
     rows: Annotated[int, typer.Option(min=1, help="Rows that name their task.")] = 4,
     unlabelled_rows: Annotated[int, typer.Option(min=1, help="Rows that do not.")] = 16,
     label_column: options.LabelColumn = None,
+    skip_unreadable: options.SkipUnreadable = False,
     stream_seed: options.StreamSeed = 0,
     degrees: options.Degrees = 10.0,
     classes_per_task: options.ClassesPerTask = 2,
@@ -69,7 +72,7 @@ def sample(
     with errors_in_words():
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
         preprocessing = Store.open(store).network.manifest.preprocessing if store else None
-        image_set = load_image_set(data, preprocessing, label_column)
+        image_set = read_data(data, preprocessing, label_column, skip_unreadable)
         written = write_samples(out, image_set, tasks, index, task_id, rows, unlabelled_rows)
         for path in written:
             typer.echo(f"wrote {path}")

@@ -1,22 +1,23 @@
-"""`impress-train bank`, `stream` and `demo`: make a store, and fill it with many tasks."""
+"""`impress-train bank` and `stream`: make a store, and fill it with many tasks."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from model_store.store import Store
 from training import options
 from training.coefficients import CoefficientRecipe
-from training.console import errors_in_words, progress_bar
+from training.console import described_counts, errors_in_words, progress_bar
 from training.continual import PlannedTask, plan_tasks, publish_tasks, unpublished
-from training.data_sets import load_image_set
+from training.data_choices import read_data
 from training.errors import OptionError
-from training.fitting import FitOptions
 from training.image_sets import ImageSet
 from training.options import FitChoices, fit_choices, task_stream
-from training.sample_requests import write_samples
+from training.run_records import OnTaskEpoch, begin_run, unrecorded
+from training.starts import Start, check_start
 from training.stores import StoreChoices, create_store, open_store
 from training.task_commands import (
     COEFFICIENT_LEARNING_RATE,
@@ -24,11 +25,7 @@ from training.task_commands import (
     MASK_LEARNING_RATE,
 )
 from training.task_streams import TaskStream
-
-_DEMO_TASKS = 10
-_DEMO_FIT = FitChoices(30, FitOptions(30, COEFFICIENT_LEARNING_RATE, 64, DEFAULT_EXPOSURE))
-_DEMO_SAMPLES = (3, 12)
-"""A task of the demo store, and one that is left to be learned and uploaded."""
+from training.threads import use_threads_that_help
 
 
 def make_bank(
@@ -44,6 +41,8 @@ def make_bank(
     outputs: options.Outputs = None,
     first_task: options.FirstTask = 0,
     label_column: options.LabelColumn = None,
+    skip_unreadable: options.SkipUnreadable = False,
+    image_size: options.ImageSizeOption = None,
     stream_seed: options.StreamSeed = 0,
     degrees: options.Degrees = 10.0,
     classes_per_task: options.ClassesPerTask = 2,
@@ -61,13 +60,15 @@ def make_bank(
     with errors_in_words():
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
         learning = fit_choices(epochs, learning_rate, MASK_LEARNING_RATE, batch_size, 0.0, 0)
-        image_set = load_image_set(data, label_column=label_column)
-        made = _create(store, choices, image_set, tasks, learning)
+        image_set = read_data(data, None, label_column, skip_unreadable, image_size)
+        typer.echo(f"{image_set.name}: {described_counts(image_set.class_counts())}")
+        made = create_with_bar(store, choices, image_set, tasks, learning)
         record = made.network.manifest.bank
         typer.echo(f"{store}: a {record.kind} bank of {record.size}, density {record.density:g}")
 
 
 def learn_stream(
+    context: typer.Context,
     store: options.StoreFolder,
     data: options.Data,
     tasks: Annotated[int, typer.Option(min=1, help="How many: tasks 0 to TASKS-1.")] = 10,
@@ -82,15 +83,22 @@ def learn_stream(
     outputs: options.Outputs = None,
     first_task: options.FirstTask = 0,
     label_column: options.LabelColumn = None,
+    skip_unreadable: options.SkipUnreadable = False,
+    image_size: options.ImageSizeOption = None,
     stream_seed: options.StreamSeed = 0,
     degrees: options.Degrees = 10.0,
     classes_per_task: options.ClassesPerTask = 2,
     epochs: options.Epochs = None,
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = 128,
+    patience: options.Patience = 0,
     exposure: options.Exposure = DEFAULT_EXPOSURE,
     precision: options.PrecisionOption = "fp16",
+    start: options.StartOption = "randn",
+    start_index: options.StartIndex = None,
+    penalty: options.Penalty = 0.0,
     seed: options.LearnerSeed = 0,
+    run: options.Run = None,
 ) -> None:
     """Make the store if there is none, then learn and publish many tasks.
 
@@ -101,64 +109,42 @@ def learn_stream(
     with errors_in_words():
         task_rule = task_stream(stream, stream_seed, degrees, classes_per_task)
         rate = COEFFICIENT_LEARNING_RATE
-        learning = fit_choices(epochs, learning_rate, rate, batch_size, exposure, seed)
+        learning = fit_choices(
+            epochs, learning_rate, rate, batch_size, exposure, seed, patience=patience
+        )
+        first = Start(start, start_index)
         opened = open_store(store)
         if opened is not None:
             choices.check(store, opened.network.manifest)
         preprocessing = opened.network.manifest.preprocessing if opened else None
-        image_set = load_image_set(data, preprocessing, label_column)
+        image_set = read_data(data, preprocessing, label_column, skip_unreadable, image_size)
         planned = plan_tasks(
             image_set,
             task_rule,
             range(tasks),
-            lambda images: CoefficientRecipe(learning.for_images(images), precision),
+            lambda images: CoefficientRecipe(
+                learning.for_images(images), precision, first, penalty
+            ),
+        )
+        check_start(
+            first, choices.bank_options(1).size if opened is None else opened.network.bank.size
         )
         if opened is None:
             mask_learning = fit_choices(epochs, None, MASK_LEARNING_RATE, batch_size, 0.0, seed)
-            opened = _create(store, choices, image_set, task_rule, mask_learning)
-        _publish(store, opened, planned)
-
-
-def make_demo(
-    store: options.StoreFolder,
-    samples: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where to write sample requests; `samples` beside the store if left out."
-        ),
-    ] = None,
-) -> None:
-    """A small store from real handwriting (scikit-learn's digits), and sample requests for it."""
-    # Batches this small gain nothing from threads, and wait long for them on a busy machine.
-    torch.set_num_threads(1)
-    stream = TaskStream("permuted")
-    choices = StoreChoices(kind="partition", size=256, seed=0)
-    with errors_in_words():
-        image_set = load_image_set("digits")
-        opened = open_store(store)
-        if opened is None:
-            opened = _create(store, choices, image_set, stream, _DEMO_FIT)
-        choices.check(store, opened.network.manifest)
-        planned = plan_tasks(
-            image_set,
-            stream,
-            range(_DEMO_TASKS),
-            lambda images: CoefficientRecipe(_DEMO_FIT.for_images(images)),
+            opened = create_with_bar(store, choices, image_set, task_rule, mask_learning)
+        publish_with_bar(
+            store, opened, planned, partial(begin_run, run, context.info_name, context.params)
         )
-        _publish(store, opened, planned)
-        folder = store.parent / "samples" if samples is None else samples
-        for index in _DEMO_SAMPLES:
-            for path in write_samples(folder, image_set, stream, index):
-                typer.echo(f"wrote {path}")
 
 
-def _create(
+def create_with_bar(
     folder: Path,
     choices: StoreChoices,
     image_set: ImageSet,
     stream: TaskStream,
     learning: FitChoices,
 ) -> Store:
+    """A new store, the impressions' progress shown where there are any to learn."""
     options = choices.bank_options(1)
     with progress_bar() as progress:
         bar = progress.add_task("impressions", total=options.size, visible=options.learned)
@@ -172,7 +158,13 @@ def _create(
         )
 
 
-def _publish(folder: Path, store: Store, planned: list[PlannedTask]) -> None:
+def publish_with_bar(
+    folder: Path,
+    store: Store,
+    planned: list[PlannedTask],
+    begin: Callable[[], OnTaskEpoch] = unrecorded,
+) -> None:
+    """Learn and publish the tasks that the store does not hold; say how many those were."""
     outputs = store.network.manifest.backbone.outputs
     for task in planned:
         classes = len(task.stream.classes(task.image_set, task.index))
@@ -182,6 +174,8 @@ def _publish(folder: Path, store: Store, planned: list[PlannedTask]) -> None:
                 f"{outputs} outputs"
             )
     left = unpublished(store, planned)
+    use_threads_that_help(store.network)
+    on_epoch = begin()
     with progress_bar() as progress:
         bar = progress.add_task("tasks", total=sum(task.steps() for task in left))
         publish_tasks(
@@ -189,6 +183,7 @@ def _publish(folder: Path, store: Store, planned: list[PlannedTask]) -> None:
             left,
             lambda task: progress.update(bar, description=task.task_id),
             lambda: progress.advance(bar),
+            on_epoch,
         )
     typer.echo(
         f"{folder}: {len(left)} tasks learned, {len(planned) - len(left)} were there already"

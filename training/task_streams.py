@@ -78,13 +78,14 @@ class TaskStream:
             return _of_classes(part, index * classes, classes, self.task_id(index))
         return part
 
+    def class_counts(self, image_set: ImageSet, index: int) -> dict[str, int]:
+        """How many training images of each class task `index` has, without making them."""
+        counts = image_set.class_counts()
+        return {name: counts[name] for name in self.classes(image_set, index)}
+
     def training_images(self, image_set: ImageSet, index: int) -> int:
         """How many images task `index` has to learn from, without making them."""
-        if self.kind != "split":
-            return len(image_set.train)
-        first = index * self.classes_per_task
-        labels = image_set.train.labels
-        return int(((labels >= first) & (labels < first + self.classes_per_task)).sum())
+        return sum(self.class_counts(image_set, index).values())
 
     def provenance(self, index: int) -> dict[str, str | int | float]:
         """What `stream_task` needs to find the stream and the task again."""

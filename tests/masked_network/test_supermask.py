@@ -9,6 +9,8 @@ from masked_network.supermask import (
     initial_scores,
     masked_weights,
     straight_through_mask,
+    straight_through_threshold,
+    threshold_mask,
 )
 
 
@@ -85,3 +87,18 @@ def test_masked_weights_keep_what_the_mask_keeps() -> None:
     assert list(masked) == ["one", "two"]
     assert masked["one"].tolist() == [0, -2]
     assert masked["two"].tolist() == [3]
+
+
+def test_a_threshold_keeps_what_scores_at_least_zero() -> None:
+    assert threshold_mask(torch.tensor([[-1.0, 0.0], [2.0, -0.5]])).tolist() == [
+        [False, True],
+        [True, False],
+    ]
+
+
+def test_the_gradient_of_a_threshold_reaches_every_score_unchanged() -> None:
+    scores = torch.tensor([-1.0, 0.0, 2.0], requires_grad=True)
+    factors = torch.tensor([1.0, 2.0, -3.0])
+    (straight_through_threshold(scores) * factors).sum().backward()  # type: ignore[no-untyped-call]
+    assert scores.grad is not None
+    assert torch.equal(scores.grad, factors)

@@ -16,14 +16,10 @@ from model_store.manifest import BackboneRecord, BankRecord, Manifest
 from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
 from model_store.store import Store
-from model_store.task_artifact import (
-    TaskArtifact,
-    TaskRecord,
-    packed_supermask,
-    quantised,
-)
+from model_store.supermask_tensors import packed_supermask
+from model_store.task_artifact import TaskArtifact, TaskRecord, quantised
 
-FORMS = ["fp16", "int8", "int4", "supermask"]
+FORMS = ["fp16", "int8", "int4", "supermask", "sparse"]
 
 
 def _network(kind: BankKind) -> FrozenNetwork:
@@ -79,9 +75,12 @@ def _artifact(
     network: FrozenNetwork, form: Any = "fp16", seed: int = 1, **record: Any
 ) -> TaskArtifact:
     generator = torch.Generator().manual_seed(seed)
-    if form == "supermask":
+    if form in ("supermask", "sparse"):
+        density = 0.01 if form == "sparse" else 0.3
         scores = initial_scores(network.layers, generator)
-        tensors = packed_supermask({name: binary_mask(one, 0.3) for name, one in scores.items()})
+        tensors = packed_supermask(
+            {name: binary_mask(one, density) for name, one in scores.items()}
+        )
         bank_fingerprint = None
     else:
         coefficients = torch.randn(len(network.layers), network.bank.size, generator=generator)

@@ -218,7 +218,15 @@ ENTRIES = JSON | st.fixed_dictionaries(
         "data_offsets": st.lists(SIZES, min_size=2, max_size=2),
     }
 )
-NAMES = st.sampled_from(["coefficients", "scales", "supermask/hidden1.weight", "__metadata__"])
+NAMES = st.sampled_from(
+    [
+        "coefficients",
+        "scales",
+        "supermask/hidden1.weight",
+        "supermask-indices/hidden1.weight",
+        "__metadata__",
+    ]
+)
 
 
 @given(st.dictionaries(NAMES, ENTRIES, max_size=4), st.binary(max_size=16))

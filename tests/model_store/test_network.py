@@ -21,6 +21,7 @@ from model_store.network import FrozenNetwork, bank_file, frozen_network
 from model_store.packing import pack_bits, unpack_bits
 from model_store.task_artifact import TaskArtifact, TaskRecord
 
+Damage = Callable[[dict[str, Tensor]], None]
 MakeArtifact = Callable[..., TaskArtifact]
 
 
@@ -175,7 +176,7 @@ def test_network_moved_is_the_same_network(
 def test_every_form_that_the_trainer_makes_fits(
     each_network: FrozenNetwork, make_artifact: MakeArtifact
 ) -> None:
-    for form in ("fp16", "int8", "supermask"):
+    for form in ("fp16", "int8", "supermask", "sparse"):
         check_artifact(each_network, make_artifact(each_network, form, classes=tuple("abcde")))
 
 
@@ -310,7 +311,7 @@ def _set_padding(tensors: dict[str, Tensor]) -> None:
 def test_supermask_that_does_not_fit_is_invalid(
     network: FrozenNetwork,
     make_artifact: MakeArtifact,
-    damage: Callable[[dict[str, Tensor]], None],
+    damage: Damage,
 ) -> None:
     artifact = make_artifact(network, "supermask")
     tensors = dict(artifact.tensors)
@@ -319,9 +320,60 @@ def test_supermask_that_does_not_fit_is_invalid(
         check_artifact(network, TaskArtifact(artifact.record, tensors))
 
 
+CLASSIFIER_INDICES = "supermask-indices/classifier.weight"
+
+
+def _indices(*places: int, dtype: torch.dtype = torch.int32) -> Damage:
+    def damage(tensors: dict[str, Tensor]) -> None:
+        tensors[CLASSIFIER_INDICES] = torch.tensor(places, dtype=dtype)
+
+    return damage
+
+
+def _twice(tensors: dict[str, Tensor]) -> None:
+    tensors["supermask/classifier.weight"] = torch.zeros(63, dtype=torch.uint8)
+
+
+def _bits_though_indices_are_smaller(tensors: dict[str, Tensor]) -> None:
+    del tensors[CLASSIFIER_INDICES]
+    mask = torch.zeros(500, dtype=torch.bool)
+    mask[:15] = True
+    tensors["supermask/classifier.weight"] = pack_bits(mask)
+
+
+def _column(tensors: dict[str, Tensor]) -> None:
+    tensors[CLASSIFIER_INDICES] = tensors[CLASSIFIER_INDICES].unsqueeze(1)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        pytest.param(_indices(3, 500), "from 0 to 499, got 3 to 500", id="beyond the layer"),
+        pytest.param(_indices(-1, 3), "from 0 to 499, got -1 to 3", id="before the layer"),
+        pytest.param(_indices(2**31 - 1), "from 0 to 499", id="far beyond"),
+        pytest.param(_indices(-(2**31)), "from 0 to 499", id="far before"),
+        pytest.param(_indices(4, 3), "ascending order", id="unsorted"),
+        pytest.param(_indices(3, 3), "none of them twice", id="twice the same"),
+        pytest.param(_indices(*range(16)), "fewer bytes as bits", id="more than bits would take"),
+        pytest.param(_indices(3, dtype=torch.int64), "expected torch.int32", id="int64"),
+        pytest.param(_column, r"expected torch.int32 \['any'\]", id="two dimensions"),
+        pytest.param(_twice, "not expected: .supermask/classifier.weight", id="both forms"),
+        pytest.param(_bits_though_indices_are_smaller, "fewer bytes as indices", id="bits"),
+    ],
+)
+def test_indices_that_are_not_the_one_form_of_a_mask_are_invalid(
+    network: FrozenNetwork, make_artifact: MakeArtifact, damage: Damage, message: str
+) -> None:
+    artifact = make_artifact(network, "sparse")
+    tensors = dict(artifact.tensors)
+    damage(tensors)
+    with pytest.raises(InvalidArtifact, match=message):
+        check_artifact(network, TaskArtifact(artifact.record, tensors))
+
+
 @given(
     st.dictionaries(
-        st.sampled_from(["coefficients", "scales", "supermask/hidden1.weight"]),
+        st.sampled_from(["coefficients", "scales", "supermask/hidden1.weight", CLASSIFIER_INDICES]),
         st.tuples(
             st.sampled_from([torch.float16, torch.int8, torch.float32, torch.bool, torch.int64]),
             st.lists(st.integers(0, 12), max_size=3),

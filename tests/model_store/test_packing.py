@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_store.packing import pack_bits, unpack_bits
+from model_store.packing import index_mask, mask_indices, pack_bits, unpack_bits
 
 
 @given(st.integers(0, 100), st.integers(1, 4), st.integers(0, 2**31))
@@ -41,3 +41,12 @@ def test_a_set_padding_bit_is_refused(bit: int) -> None:
     packed = torch.tensor([255, 1 << bit], dtype=torch.uint8)
     with pytest.raises(ValueError, match="padding bits beyond 10"):
         unpack_bits(packed, 10)
+
+
+@given(st.lists(st.booleans(), max_size=60))
+def test_indices_and_back_is_the_identity(kept: list[bool]) -> None:
+    mask = torch.tensor(kept, dtype=torch.bool)
+    indices = mask_indices(mask)
+    assert indices.dtype == torch.int32
+    assert indices.tolist() == [place for place, keeps in enumerate(kept) if keeps]
+    assert torch.equal(index_mask(indices, len(kept)), mask)

@@ -20,7 +20,6 @@ from model_store.packing import unpack_levels
 from model_store.task_artifact import (
     TaskArtifact,
     checked_task_name,
-    packed_supermask,
     parse_artifact,
     quantised,
 )
@@ -103,6 +102,8 @@ def test_tensor_bytes_are_those_of_the_form(
     layers = [300 * 9, 100 * 300, 5 * 100]
     packed = sum(-(-weights // 8) for weights in layers)
     assert make_artifact(network, "supermask").tensor_bytes == packed
+    kept = sum(round(0.01 * weights) for weights in layers)
+    assert make_artifact(network, "sparse").tensor_bytes == 4 * kept
 
 
 COEFFICIENTS = st.lists(
@@ -141,12 +142,6 @@ def test_int4_keeps_what_was_learned_through_the_rounding(coefficients: torch.Te
 def test_int4_wants_pairs() -> None:
     with pytest.raises(ValueError, match="come in pairs, got 3"):
         quantised(torch.ones(2, 3), "int4")
-
-
-def test_packed_supermask_keeps_one_bit_a_weight_under_the_layers_name() -> None:
-    packed = packed_supermask({"one": torch.ones(3, 3, dtype=torch.bool)})
-    assert list(packed) == ["supermask/one"]
-    assert packed["supermask/one"].tolist() == [255, 1]
 
 
 @pytest.mark.parametrize(

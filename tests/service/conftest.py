@@ -17,7 +17,8 @@ from model_store.manifest import BackboneRecord, BankRecord, Manifest
 from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
 from model_store.store import Store
-from model_store.task_artifact import TaskArtifact, TaskRecord, packed_supermask, quantised
+from model_store.supermask_tensors import packed_supermask
+from model_store.task_artifact import TaskArtifact, TaskRecord, quantised
 from service.telemetry import Telemetry
 from tests.real_parts import RedisServer
 from tests.service.artifacts import MakeArtifact

@@ -1,24 +1,27 @@
 """The trainer's command line, as a person meets it."""
 
+import hashlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from model_store.compatibility import check_artifact
 from model_store.store import Store
 from model_store.task_artifact import parse_artifact
 from training.__main__ import app
+from training.run_records import read_metrics
 
 DIGITS = ("--data", "digits")
 QUICK = ("--epochs", "2", "--batch-size", "128")
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+def run(*arguments: object, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env=env)
 
 
 def succeed(*arguments: object) -> Result:
@@ -51,6 +54,9 @@ def test_a_mask_is_a_task_of_the_same_store(store: Path) -> None:
     artifact = Store.open(store).load("rotated-3-mask")
     assert artifact.kind == "supermask"
     assert artifact.record.provenance["degrees"] == 10.0
+    transfer = ("--start", "transfer", "--rule", "threshold")
+    succeed("mask", "--store", store, *DIGITS, "--task-id", "digits-mask", *QUICK, *transfer)
+    assert Store.open(store).load("digits-mask").record.provenance["start_tasks"] == 1
 
 
 def test_a_data_set_as_it_is_becomes_a_task_by_name(store: Path) -> None:
@@ -85,6 +91,10 @@ def test_a_stream_makes_its_store_and_goes_on_with_it(tmp_path: Path) -> None:
         (("--kind", "random"), "was made with bank partition, not random"),
         (("--store-seed", 1), "was made with seed 0, not 1"),
         (("--outputs", 12), "was made with outputs 10, not 12"),
+        (("--image-size", "9x8"), "made with images of 8x8, not 9x8"),
+        (("--image-size", "0x8"), "an image size is as 32x24"),
+        (("--image-size", "8"), "an image size is as 32x24"),
+        (("--image-size", "9999x1"), "an image size is as 32x24"),
         (("--stream", "split", "--classes-per-task", 4, "--tasks", 3), "there is no task 2"),
     ],
 )
@@ -107,6 +117,10 @@ def test_a_stream_that_the_store_cannot_take_is_refused(
         (("task", *DIGITS, "--stream", "split", "--index", 5), "there is no task 5"),
         (("task", "--data", "/nowhere/to/be/found", "--stream", "split"), "no folder at"),
         (("mask", *DIGITS, "--task-id", "x", "--density", 0), "density is the share kept"),
+        (
+            ("mask", *DIGITS, "--task-id", "x", "--rule", "threshold", "--density", 0.5),
+            "give no density",
+        ),
         (("bank", *DIGITS), "holds a store already"),
         (("evaluate", *DIGITS), "no task of the store was made from digits"),
     ],
@@ -167,3 +181,93 @@ def test_the_demo_names_the_right_task_and_is_quick_the_second_time(tmp_path: Pa
     assert measured["summary"]["mean_test_accuracy"] > 0.95
     assert measured["summary"]["largest_forgetting"] == 0
     assert measured["inference"][-1]["exhaustive"] > 0.99
+
+
+def test_a_mean_of_no_tasks_is_told_and_a_later_one_counts_them(store: Path) -> None:
+    task = ("task", "--store", store, *DIGITS, "--stream", "rotated", *QUICK, "--start", "mean")
+    first = succeed(*task, "--index", 0)
+    assert "rotated-0: started at random" in first.stdout
+    second = succeed(*task, "--index", 1)
+    assert "started at random" not in second.stdout
+    assert Store.open(store).load("rotated-1").record.provenance["start_tasks"] == 1
+
+
+def test_a_run_folder_has_a_line_for_each_epoch_and_patience_makes_them_fewer(
+    store: Path, tmp_path: Path
+) -> None:
+    run_folder = tmp_path / "run"
+    task = ("task", "--store", store, *DIGITS, "--task-id", "digits", "--epochs", 60)
+    succeed(*task, "--patience", 2, "--run", run_folder)
+    reached = [float(metric["held_out_accuracy"] or 0) for metric in read_metrics(run_folder)]
+    assert 3 <= len(reached) < 60
+    assert max(reached[-2:]) <= max(reached[:-2])
+    published = Store.open(store).load("digits").record
+    assert published.provenance["patience"] == 2
+    assert json.loads((run_folder / "config.json").read_text())["epochs"] == 60
+    other = run(*task, "--patience", 3, "--run", run_folder)
+    assert other.exit_code == 2
+    assert "the run with patience 2, not 3" in other.stderr
+
+
+def test_a_stream_goes_on_in_the_same_run_folder(tmp_path: Path) -> None:
+    stream = ("stream", "--store", tmp_path / "store", *DIGITS, "--size", 16, *QUICK)
+    for tasks in (1, 2):
+        succeed(*stream, "--tasks", tasks, "--run", tmp_path / "run")
+    found = [(metric["task"], metric["epoch"]) for metric in read_metrics(tmp_path / "run")]
+    assert found == [(task, epoch) for task in ("permuted-0", "permuted-1") for epoch in (1, 2)]
+
+
+@pytest.mark.parametrize("kind", ["partition", "heterogeneous"])
+def test_the_same_seed_makes_the_same_store_to_the_byte(tmp_path: Path, kind: str) -> None:
+    stream = ("stream", *DIGITS, "--kind", kind, "--size", 2, *QUICK, "--tasks", 2)
+    hashes = []
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        made = run(*stream, "--store", folder, env={"SOURCE_DATE_EPOCH": "1700000000"})
+        assert made.exit_code == 0, made.output
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        hashes.append(
+            {
+                str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in files
+            }
+        )
+    assert hashes[0] == hashes[1]
+    assert len(hashes[0]) == (6 if kind == "heterogeneous" else 5)
+    assert Store.open(folder).network.manifest.created.year == 2023
+
+
+def test_a_creation_time_that_is_none_is_refused(tmp_path: Path) -> None:
+    for seconds in ("yesterday", "1e9", str(10**30)):
+        made = run("bank", "--store", tmp_path, *DIGITS, env={"SOURCE_DATE_EPOCH": seconds})
+        assert made.exit_code == 2
+        assert "SOURCE_DATE_EPOCH is whole seconds" in made.stderr
+
+
+def test_a_task_of_one_class_is_refused_and_counts_are_told(store: Path) -> None:
+    split = ("task", "--store", store, *DIGITS, *QUICK, "--stream", "split")
+    refused = run(*split, "--classes-per-task", 1)
+    assert refused.exit_code == 2
+    assert "split-0: a task tells two or more classes apart" in refused.stderr
+    learned = succeed(*split)
+    assert "split-0: 215 training images of 2 classes: 0 106, 1 109" in learned.stdout
+
+
+def test_a_store_for_photographs_takes_a_few_of_them_and_skips_what_is_damaged(
+    tmp_path: Path,
+) -> None:
+    for index in range(24):
+        name = "cats" if index % 3 else "dogs"
+        (tmp_path / "pets" / name).mkdir(parents=True, exist_ok=True)
+        picture = Image.effect_noise((90, 70), 40).convert("RGB")
+        picture.save(tmp_path / "pets" / name / f"{index}.jpg")
+    (tmp_path / "pets" / "cats" / "torn.jpg").write_bytes(b"\xff\xd8\xff")
+    pets = ("--store", tmp_path / "store", "--data", tmp_path / "pets")
+    refused = run("bank", *pets, "--image-size", "16x12")
+    assert refused.exit_code == 2
+    assert "(cats/torn.jpg) is no picture" in refused.stderr
+    made = succeed("bank", *pets, "--image-size", "16x12", "--skip-unreadable", "--size", 16)
+    assert "left out since they cannot be read: 1" in made.stdout
+    assert Store.open(tmp_path / "store").network.manifest.preprocessing.input_shape == (3, 12, 16)
+    learned = succeed("task", *pets, "--task-id", "pets", "--skip-unreadable", "--epochs", 2)
+    assert "training images of 2 classes: cats" in learned.stdout

@@ -72,11 +72,15 @@ def test_logits_of_the_first_task_are_bit_identical_after_fifty_more(
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_where_it_stopped_and_ends_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", ["randn", "mean"])
+def test_a_killed_run_goes_on_where_it_stopped_and_ends_the_same(
+    tmp_path: Path, start: str
+) -> None:
+    command = [*STREAM, "--start", start, "--store"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run([*STREAM, "--store", str(whole)], check=True, env=environment)
-    process = subprocess.Popen([*STREAM, "--store", str(killed)], env=environment)
+    subprocess.run([*command, str(whole)], check=True, env=environment)
+    process = subprocess.Popen([*command, str(killed)], env=environment)
     first = killed / "tasks" / "permuted-0" / "current"
     deadline = time.monotonic() + 60
     while not first.exists() and time.monotonic() < deadline:
@@ -88,7 +92,7 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_the_same(tmp_path: Path)
     assert "permuted-0" in done
     assert len(done) < 12
     again = subprocess.run(
-        [*STREAM, "--store", str(killed)], check=True, env=environment, stdout=subprocess.PIPE
+        [*command, str(killed)], check=True, env=environment, stdout=subprocess.PIPE
     )
     assert (
         f"{12 - len(done)} tasks learned, {len(done)} were there already" in again.stdout.decode()

@@ -11,7 +11,7 @@ from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as Pictures
 
 from model_store.preprocessing import Preprocessing
-from training.data_sets import load_image_set
+from training.data_sets import Reading, load_image_set
 from training.errors import DataError
 
 NAMES = ["circle", "square"]
@@ -109,9 +109,9 @@ def test_several_label_columns_ask_for_a_choice(tmp_path: Path) -> None:
     parquet(tmp_path, "train", [png(i) for i in range(20)], ("coarse", "fine"))
     with pytest.raises(DataError, match="--label-column; found: coarse, fine"):
         load_image_set(str(tmp_path))
-    assert load_image_set(str(tmp_path), label_column="fine").classes == tuple(NAMES)
+    assert load_image_set(str(tmp_path), reading=Reading("fine")).classes == tuple(NAMES)
     with pytest.raises(DataError, match="no label column 'medium'"):
-        load_image_set(str(tmp_path), label_column="medium")
+        load_image_set(str(tmp_path), reading=Reading("medium"))
 
 
 def _text_table(folder: Path) -> None:
@@ -199,3 +199,29 @@ def test_pixels_keep_their_places(tmp_path: Path) -> None:
     parquet(tmp_path, "train", [buffer.getvalue()] * 20)
     read = load_image_set(str(tmp_path)).train.images[0]  # [C, H, W]
     assert np.array_equal(read.numpy().transpose(1, 2, 0), pixels)
+
+
+def test_a_damaged_file_is_named_or_left_out_and_counted(tmp_path: Path) -> None:
+    image_folder(tmp_path, {"train": 10, "test": 3})
+    (tmp_path / "train" / "circle" / "0.png").write_bytes(b"no picture")
+    (tmp_path / "test" / "square" / "1.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"picture \d+ \(circle/0.png\) is no picture"):
+        load_image_set(str(tmp_path))
+    read = load_image_set(str(tmp_path), reading=Reading(skip_unreadable=True))
+    assert read.skipped == 2
+    assert len(read.train) + len(read.held_out) == 19
+    assert read.test.labels.tolist() == [0, 0, 0, 1, 1]
+    assert read.test.images[:, 0, 0, 0].tolist() == [0, 10, 20, 0, 20]
+
+
+def test_nothing_but_damaged_files_is_refused_even_where_they_are_left_out(tmp_path: Path) -> None:
+    parquet(tmp_path, "train", [b"no picture"] * 20)
+    with pytest.raises(DataError, match="nor is any other"):
+        load_image_set(str(tmp_path), reading=Reading(skip_unreadable=True))
+
+
+def test_photographs_are_resized_to_the_size_asked_for(tmp_path: Path) -> None:
+    parquet(tmp_path, "train", [png(i, "RGB", (50, 60)) for i in range(20)])
+    small = Reading(image_size=(8, 6))
+    assert load_image_set(str(tmp_path), reading=small).train.images.shape[1:] == (3, 6, 8)
+    assert load_image_set("digits", reading=small).train.images.shape[1:] == (1, 6, 8)

@@ -5,12 +5,12 @@ import torch
 
 from masked_network.composition import compose
 from model_store.network import FrozenNetwork
-from training.fitting import Examples, FitOptions, accuracy, fit
+from training.fitting import Epoch, Examples, FitOptions, OnEpoch, accuracy, fit, unheard
 from training.image_sets import ImageSet
 
 
 def learn(
-    network: FrozenNetwork, data: ImageSet, options: FitOptions
+    network: FrozenNetwork, data: ImageSet, options: FitOptions, on_epoch: OnEpoch = unheard
 ) -> tuple[float, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     alpha = torch.randn(len(network.layers), network.bank.size, generator=generator)
@@ -23,6 +23,7 @@ def learn(
         data.held_out.examples(network.manifest.preprocessing),
         len(data.classes),
         options,
+        on_epoch=on_epoch,
     )
     return reached, alpha.detach()
 
@@ -53,3 +54,16 @@ def test_nothing_to_learn_from_is_an_error(network: FrozenNetwork, digits: Image
     for train, held_out in ((none, whole), (whole, none)):
         with pytest.raises(ValueError, match="no data"):
             fit(network.backbone, dict, [], train, held_out, 10, FitOptions(1, 0.1))
+
+
+def test_patience_ends_the_fit_and_keeps_the_best_epoch(
+    network: FrozenNetwork, digits: ImageSet
+) -> None:
+    heard: list[Epoch] = []
+    options = FitOptions(50, 0.4, 64, schedule="constant", patience=3)
+    reached, _ = learn(network, digits, options, heard.append)
+    accuracies = [epoch.held_out_accuracy for epoch in heard]
+    best = accuracies.index(max(accuracies))
+    assert [epoch.epoch for epoch in heard] == list(range(1, best + 5))
+    assert reached == accuracies[best]
+    assert heard[-1].loss < heard[0].loss

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from masked_network.composition import compose
-from masked_network.layer_budget import uniform_budget
 from masked_network.mask_bank import BankKind
 from model_store.network import bank_file, frozen_network
 from training.dedicated_masks import learn_supermask
@@ -12,6 +11,7 @@ from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
 from training.impressions import BankOptions, new_network
+from training.mask_rules import MaskRule
 from training.task_streams import TaskStream
 
 FIT = FitOptions(1, 3e-3, 64)
@@ -57,7 +57,7 @@ def test_a_one_hot_coefficient_is_the_mask_of_the_task_it_was_learned_from(
         task.train.examples(preprocessing),
         task.held_out.examples(preprocessing),
         10,
-        uniform_budget(made.layers, 0.5),
+        MaskRule("top-k", 0.5),
         FIT,
     )
     one_hot = torch.tensor([[0.0, 1.0]] * len(made.layers))

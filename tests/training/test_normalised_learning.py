@@ -26,6 +26,7 @@ from training.fitting import FitOptions
 from training.image_sets import ImageSet
 from training.impressions import BankOptions, new_network
 from training.inference_trials import infer_tasks
+from training.mask_rules import MaskRule
 from training.task_streams import TaskStream
 
 SPLIT = TaskStream("split")
@@ -52,7 +53,7 @@ def store(
     made = Store.create(tmp_path_factory.mktemp("normalised"), network)
     exposed = CoefficientRecipe(replace(FIT, exposure=0.5))
     publish_tasks(made, plan_tasks(digits, SPLIT, range(2), lambda _: exposed))
-    mask = MaskRecipe(FitOptions(4, 3e-3, 32), er_scale=32)
+    mask = MaskRecipe(FitOptions(4, 3e-3, 32), MaskRule(er_scale=32))
     publish_tasks(made, plan_tasks(digits, SPLIT, [2], lambda _: mask, "split-2-mask"))
     return made
 
@@ -101,7 +102,7 @@ def test_er_budget_is_what_a_dedicated_mask_keeps(store: Store) -> None:
 def test_channels_that_no_weight_reaches_can_be_stored(
     network: FrozenNetwork, task: ImageSet
 ) -> None:
-    sparse = MaskRecipe(FitOptions(1, 3e-3, 64), er_scale=0.2)
+    sparse = MaskRecipe(FitOptions(1, 3e-3, 64), MaskRule(er_scale=0.2))
     artifact = sparse.learn(network, task, {})
     least = min(float(artifact.statistics[layer.variance].min()) for layer in network.statistics)
     assert 0 < least < 1e-6

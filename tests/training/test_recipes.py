@@ -10,11 +10,13 @@ from model_store.errors import InvalidArtifact
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import parse_artifact
 from training.artifacts import Recipe, artifact_accuracy
-from training.coefficients import CoefficientRecipe
+from training.coefficients import CoefficientRecipe, norm_penalty
 from training.dedicated_masks import MaskRecipe
+from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
 from training.impressions import BankOptions, new_network
+from training.mask_rules import MaskRule
 from training.task_streams import TaskStream
 
 FIT = FitOptions(4, 0.2, 64)
@@ -23,7 +25,9 @@ RECIPES = [
     pytest.param(CoefficientRecipe(FIT, "int8"), id="int8"),
     pytest.param(CoefficientRecipe(FIT, "int4"), id="int4"),
     pytest.param(CoefficientRecipe(replace(FIT, exposure=0.5)), id="exposure"),
+    pytest.param(CoefficientRecipe(FIT, penalty=1e-4), id="penalty"),
     pytest.param(MaskRecipe(FitOptions(4, 3e-3, 64)), id="supermask"),
+    pytest.param(MaskRecipe(FitOptions(4, 3e-3, 64), MaskRule("threshold")), id="threshold"),
 ]
 
 
@@ -84,7 +88,28 @@ def test_learning_that_diverges_is_refused_in_words(
 def test_a_mask_keeps_its_density_and_names_no_bank(
     network: FrozenNetwork, digits: ImageSet
 ) -> None:
-    artifact = MaskRecipe(FitOptions(1, 3e-3), density=0.25).learn(network, digits, {})
+    artifact = MaskRecipe(FitOptions(1, 3e-3), MaskRule("top-k", 0.25)).learn(network, digits, {})
     kept = network.supermask(artifact)["hidden1.weight"].float().mean()
     assert float(kept) == pytest.approx(0.25, abs=1e-3)
     assert artifact.record.bank_fingerprint is None
+
+
+def test_the_penalty_is_zero_where_each_layers_sizes_sum_to_one() -> None:
+    assert float(norm_penalty(torch.tensor([[0.25, -0.75], [1.0, 0.0]]))) == 0
+    assert float(norm_penalty(torch.tensor([[1.0, -2.0], [0.0, 0.0]]))) == 4 + 1
+
+
+def test_a_penalty_draws_coefficients_to_a_unit_sum(
+    network: FrozenNetwork, digits: ImageSet
+) -> None:
+    def distance(penalty: float) -> float:
+        recipe = CoefficientRecipe(FIT, penalty=penalty)
+        return float(norm_penalty(recipe.learn(network, digits, {}).coefficients))
+
+    assert distance(0.005) < distance(0.0) / 4
+
+
+def test_a_penalty_of_no_size_is_refused() -> None:
+    for penalty in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(OptionError, match="0 or more"):
+            CoefficientRecipe(FIT, penalty=penalty)

@@ -1,8 +1,8 @@
 """An epoch of each way to learn a task against an epoch of the dense network, through one loop.
 
 LeNet-300-100, 60,000 inputs of 784 numbers. All take turns in one run, so that what else the
-machine does hurts them alike. A dedicated mask and a random bank are measured beside the partitions,
-and nothing is claimed of them.
+machine does hurts them alike. A dedicated mask and a random bank are measured beside the
+partitions, and nothing is claimed of them.
 """
 
 import json

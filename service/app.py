@@ -1,4 +1,4 @@
-"""`create_app(settings)`: the only place where the service's objects are wired."""
+"""`create_app(settings)`: the only place where routes, middleware and the engine are wired."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

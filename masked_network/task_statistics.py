@@ -5,7 +5,7 @@ They are gathered while learning and fixed when serving, a part of what each tas
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +48,24 @@ def statistics_layers(backbone: nn.Module) -> tuple[StatisticsLayer, ...]:
 def statistics_shapes(layers: Iterable[StatisticsLayer]) -> dict[str, tuple[int, ...]]:
     """The shape of each statistic by its name."""
     return {name: (layer.channels,) for layer in layers for name in (layer.mean, layer.variance)}
+
+
+def joined_statistics(
+    statistics: Mapping[str, Tensor], layers: Sequence[StatisticsLayer]
+) -> Tensor:
+    """Means and variances of all layers in their order, `[2, channels of all layers]`."""
+    means = torch.cat([statistics[layer.mean] for layer in layers])
+    variances = torch.cat([statistics[layer.variance] for layer in layers])
+    return torch.stack([means, variances])
+
+
+def split_statistics(joined: Tensor, layers: Sequence[StatisticsLayer]) -> dict[str, Tensor]:
+    """Each layer's own `[channels]` by name, of `joined_statistics`."""
+    means, variances = (row.split([layer.channels for layer in layers]) for row in joined)
+    found = {}
+    for layer, mean, variance in zip(layers, means, variances, strict=True):
+        found[layer.mean], found[layer.variance] = mean, variance
+    return found
 
 
 class BatchNormalised:

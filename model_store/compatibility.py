@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from masked_network.task_statistics import statistics_shapes
 from model_store.errors import IncompatibleBackbone, InvalidArtifact
 from model_store.network import FrozenNetwork
+from model_store.statistics_tensor import expected_statistics
 from model_store.supermask_tensors import expected_tensors
-from model_store.task_artifact import COEFFICIENTS, SCALES, STATISTICS_PREFIX, TaskArtifact
+from model_store.task_artifact import COEFFICIENTS, SCALES, TaskArtifact
 
 _MAX_MULTIPLIER = 1e4
 _MAX_MEAN = 1e4
@@ -60,7 +60,7 @@ def _check_coefficients(network: FrozenNetwork, artifact: TaskArtifact) -> None:
     expected = {COEFFICIENTS: kept}
     if SCALES in tensors:
         expected[SCALES] = ((layers,), torch.float32)
-    _check_tensors(tensors, expected | _expected_statistics(network))
+    _check_tensors(tensors, expected | expected_statistics(network.statistics))
     values = artifact.coefficients
     if not bool(torch.isfinite(values).all()):
         raise InvalidArtifact("coefficients must be finite, got NaN or infinity")
@@ -70,22 +70,15 @@ def _check_coefficients(network: FrozenNetwork, artifact: TaskArtifact) -> None:
 
 def _check_supermask(network: FrozenNetwork, artifact: TaskArtifact) -> None:
     expected = expected_tensors(artifact.tensors, network.layers)
-    _check_tensors(artifact.tensors, expected | _expected_statistics(network))
+    _check_tensors(artifact.tensors, expected | expected_statistics(network.statistics))
     try:
         network.supermask(artifact)
     except ValueError as error:
         raise InvalidArtifact(f"supermask: {error}") from error
 
 
-def _expected_statistics(network: FrozenNetwork) -> dict[str, _ShapeAndType]:
-    return {
-        STATISTICS_PREFIX + name: (shape, torch.float16)
-        for name, shape in statistics_shapes(network.statistics).items()
-    }
-
-
 def _check_statistics(network: FrozenNetwork, artifact: TaskArtifact) -> None:
-    values = artifact.statistics
+    values = network.task_statistics(artifact)
     for layer in network.statistics:
         mean, variance = values[layer.mean], values[layer.variance]
         if not bool((torch.isfinite(mean) & (mean.abs() <= _MAX_MEAN)).all()):

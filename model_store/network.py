@@ -18,6 +18,7 @@ from masked_network.task_statistics import StatisticsLayer, statistics_layers, s
 from model_store.errors import CorruptStore
 from model_store.manifest import BankRecord, Manifest
 from model_store.packing import pack_bits, unpack_bits
+from model_store.statistics_tensor import statistics_of
 from model_store.supermask_tensors import supermask_of
 from model_store.task_artifact import TaskArtifact
 from model_store.tensor_bytes import read_tensors
@@ -59,11 +60,13 @@ class FrozenNetwork:
 
     def composed(self, artifact: TaskArtifact) -> dict[str, Tensor]:
         """All that the task's forward pass needs, fp32: its weights, and its statistics if any."""
-        statistics = artifact.statistics
-        moved = {
-            name: statistics[name].to(self.device) for name in statistics_shapes(self.statistics)
-        }
+        statistics = self.task_statistics(artifact)
+        moved = {name: values.to(self.device) for name, values in statistics.items()}
         return self.composed_weights(artifact) | moved
+
+    def task_statistics(self, artifact: TaskArtifact) -> dict[str, Tensor]:
+        """The task's own means and variances in fp32, by name; none where nothing is normalised."""
+        return statistics_of(artifact.tensors, self.statistics)
 
     def composed_weights(self, artifact: TaskArtifact) -> dict[str, Tensor]:
         """The task's own weights, fp32: by coefficients over the bank, or by its own supermask."""
@@ -92,7 +95,7 @@ class FrozenNetwork:
             {name: mask.to(self.device) for name, mask in self.supermask(artifact).items()}
             for artifact in artifacts[split:]
         ]
-        every = [artifact.statistics for artifact in artifacts]
+        every = [self.task_statistics(artifact) for artifact in artifacts]
         statistics = {
             name: torch.stack([one[name] for one in every]).to(self.device)
             for name in statistics_shapes(self.statistics)

@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from masked_network.quantisation import four_bit_scales, from_levels, to_levels
-from masked_network.task_statistics import VARIANCE_SUFFIX
 from model_store.errors import CorruptArtifact, InvalidArtifact, InvalidTaskName
 from model_store.manifest import Fingerprint
 from model_store.packing import pack_levels, unpack_levels
@@ -26,13 +25,10 @@ from model_store.tensor_bytes import read_metadata, read_tensors
 
 COEFFICIENTS = "coefficients"
 SCALES = "scales"
-STATISTICS_PREFIX = "statistics/"
 RESERVED_TASK_NAMES = frozenset({"auto"})
 
 _METADATA_KEY = "impress_task"
 _TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-
-_LEAST_HALF = 2.0**-24
 
 _Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
@@ -103,15 +99,6 @@ class TaskArtifact:
             return from_levels(unpack_levels(values), scales)
         return values.to(torch.float32) * scales.unsqueeze(1)
 
-    @property
-    def statistics(self) -> dict[str, Tensor]:
-        """The task's own means and variances in fp32, by name; none where nothing is normalised."""
-        return {
-            name.removeprefix(STATISTICS_PREFIX): tensor.to(torch.float32)
-            for name, tensor in self.tensors.items()
-            if name.startswith(STATISTICS_PREFIX)
-        }
-
     @cached_property
     def content(self) -> bytes:
         """The artifact as safetensors bytes; the same artifact always gives the same bytes."""
@@ -141,20 +128,6 @@ def quantised(coefficients: Tensor, precision: Precision) -> dict[str, Tensor]:
         COEFFICIENTS: (coefficients / scales.unsqueeze(1)).round().to(torch.int8),
         SCALES: scales.to(torch.float32),
     }
-
-
-def half_statistics(statistics: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors that keep a task's statistics: fp16, a variance never rounded down to zero.
-
-    A channel that is always the same is centred to zero whatever its variance, so the least number
-    above zero serves it.
-    """
-    kept = {}
-    for name, values in statistics.items():
-        half = values.to(torch.float16)
-        is_variance = name.endswith(VARIANCE_SUFFIX)
-        kept[STATISTICS_PREFIX + name] = half.clamp_min(_LEAST_HALF) if is_variance else half
-    return kept
 
 
 def parse_artifact(data: bytes) -> TaskArtifact:

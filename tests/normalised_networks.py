@@ -11,13 +11,9 @@ from masked_network.supermask import binary_mask, initial_scores
 from model_store.manifest import BackboneRecord, BankRecord, Manifest
 from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
+from model_store.statistics_tensor import packed_statistics
 from model_store.supermask_tensors import packed_supermask
-from model_store.task_artifact import (
-    TaskArtifact,
-    TaskRecord,
-    half_statistics,
-    quantised,
-)
+from model_store.task_artifact import TaskArtifact, TaskRecord, quantised
 
 CLASSES = ("ant", "bee", "cat", "dog")
 
@@ -64,4 +60,4 @@ def normalised_artifact(
     else:
         scores = initial_scores(network.layers, generator)
         own = packed_supermask({name: binary_mask(score, 0.5) for name, score in scores.items()})
-    return TaskArtifact(record, {**own, **half_statistics(statistics)})
+    return TaskArtifact(record, {**own, **packed_statistics(statistics, network.statistics)})

@@ -10,7 +10,8 @@ from torch import Tensor
 from masked_network.task_statistics import estimated_statistics
 from model_store.compatibility import check_artifact
 from model_store.network import FrozenNetwork
-from model_store.task_artifact import COEFFICIENTS, TaskArtifact, TaskRecord, half_statistics
+from model_store.statistics_tensor import packed_statistics
+from model_store.task_artifact import COEFFICIENTS, TaskArtifact, TaskRecord
 from training.fitting import Examples, OnEpoch, OnStep, accuracy, unheard
 from training.image_sets import ImageSet
 
@@ -80,7 +81,8 @@ def _statistics(
         return {}
     weights = network.composed_weights(TaskArtifact(record, tensors))
     inputs = task.train.examples(network.manifest.preprocessing).inputs
-    return half_statistics(estimated_statistics(network.backbone, weights, inputs))
+    estimated = estimated_statistics(network.backbone, weights, inputs)
+    return packed_statistics(estimated, network.statistics)
 
 
 def artifact_accuracy(network: FrozenNetwork, artifact: TaskArtifact, examples: Examples) -> float:

@@ -9,7 +9,9 @@ from masked_network.frozen_weights import signed_constant_weights
 from masked_network.task_statistics import (
     BatchNormalised,
     estimated_statistics,
+    joined_statistics,
     pooled_statistics,
+    split_statistics,
     statistics_layers,
     statistics_shapes,
 )
@@ -38,6 +40,16 @@ def test_network_without_normalisation_has_no_statistics() -> None:
     logits, batch = BatchNormalised(lenet)(weights, inputs_of(3))
     assert not batch
     assert torch.equal(logits, forward(lenet, weights, inputs_of(3)))
+
+
+def test_statistics_joined_and_split_again_are_the_same() -> None:
+    layers = statistics_layers(BACKBONE)
+    _, batch = BatchNormalised(BACKBONE)(WEIGHTS, inputs_of(3))
+    joined = joined_statistics(batch, layers)
+    assert joined.shape == (2, 1500)
+    again = split_statistics(joined, layers)
+    assert list(again) == list(batch)
+    assert all(torch.equal(again[name], values) for name, values in batch.items())
 
 
 def test_batch_statistics_are_those_of_what_each_layer_receives() -> None:

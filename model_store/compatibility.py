@@ -10,6 +10,7 @@ from model_store.network import FrozenNetwork
 from model_store.statistics_tensor import expected_statistics
 from model_store.supermask_tensors import expected_tensors
 from model_store.task_artifact import COEFFICIENTS, SCALES, TaskArtifact
+from model_store.task_record import MadeFor
 
 _MAX_MULTIPLIER = 1e4
 _MAX_MEAN = 1e4
@@ -35,17 +36,18 @@ def check_artifact(network: FrozenNetwork, artifact: TaskArtifact) -> None:
 
 
 def _check_fingerprints(network: FrozenNetwork, artifact: TaskArtifact) -> None:
-    record, manifest = artifact.record, network.manifest
-    pairs = [
-        ("weights fingerprint", manifest.backbone.fingerprint, record.weights_fingerprint),
-        ("preprocessing", manifest.preprocessing, record.preprocessing),
-    ]
-    if artifact.kind == "coefficients":
-        pairs.append(("bank fingerprint", manifest.bank.fingerprint, record.bank_fingerprint))
-    for what, expected, actual in pairs:
+    made_for = artifact.record.made_for
+    here = MadeFor.of(network.manifest, uses_bank=True)
+    uses_bank = artifact.kind == "coefficients"
+    for what, expected, actual in (
+        ("weights", here.weights, made_for.weights),
+        ("preprocessing", here.preprocessing, made_for.preprocessing),
+        ("bank", here.bank if uses_bank else made_for.bank, made_for.bank),
+    ):
         if expected != actual:
             raise IncompatibleBackbone(
-                f"the artifact's {what} is not this store's: expected {expected}, got {actual}"
+                f"the artifact was made for another store: expected the {what} fingerprint "
+                f"{expected}, got {actual or 'none'}"
             )
 
 
@@ -71,6 +73,8 @@ def _check_coefficients(network: FrozenNetwork, artifact: TaskArtifact) -> None:
 def _check_supermask(network: FrozenNetwork, artifact: TaskArtifact) -> None:
     expected = expected_tensors(artifact.tensors, network.layers)
     _check_tensors(artifact.tensors, expected | expected_statistics(network.statistics))
+    if artifact.record.made_for.bank is not None:
+        raise InvalidArtifact("a dedicated supermask uses no bank, but its record names one")
     try:
         network.supermask(artifact)
     except ValueError as error:

@@ -15,6 +15,14 @@ Fingerprint = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
+_SHORT_DIGITS = 16
+
+
+def short_fingerprint(fingerprint: str) -> str:
+    """The first 16 of a fingerprint's hexadecimal digits, for where bytes count."""
+    return fingerprint.removeprefix("sha256:")[:_SHORT_DIGITS]
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

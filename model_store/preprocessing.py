@@ -1,5 +1,8 @@
 """From pixels to a backbone's inputs, the same when training and when serving."""
 
+import hashlib
+import json
+
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -27,6 +30,11 @@ class Preprocessing(BaseModel):
     def row_length(self) -> int:
         """Numbers in one flat row."""
         return self.channels * self.height * self.width
+
+    def fingerprint(self) -> str:
+        """`sha256:...` over every field."""
+        text = json.dumps(self.model_dump(), sort_keys=True)
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
     def to_inputs(self, intensities: Tensor) -> Tensor:
         """Intensities in 0..1, `[B, ...]`, to inputs `[B, channels, height, width]`, fp32."""

@@ -4,23 +4,21 @@ Parses bytes from strangers: no pickle, no paths, every length checked before it
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Literal
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from torch import Tensor
 
 from masked_network.quantisation import four_bit_scales, from_levels, to_levels
 from model_store.errors import CorruptArtifact, InvalidArtifact, InvalidTaskName
-from model_store.manifest import Fingerprint
 from model_store.packing import pack_levels, unpack_levels
-from model_store.preprocessing import Preprocessing
+from model_store.task_record import TaskRecord
 from model_store.tensor_bytes import read_metadata, read_tensors
 
 COEFFICIENTS = "coefficients"
@@ -29,8 +27,6 @@ RESERVED_TASK_NAMES = frozenset({"auto"})
 
 _METADATA_KEY = "impress_task"
 _TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-
-_Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 Precision = Literal["fp16", "int8", "int4"]
 
@@ -45,25 +41,6 @@ def checked_task_name(task_id: str) -> str:
             f"digit; got {task_id[:160]!r}"
         )
     return task_id
-
-
-class TaskRecord(BaseModel):
-    """What an artifact says of itself, beside its tensors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    version: Literal[1] = 1
-    classes: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = Field(
-        min_length=1, max_length=65536
-    )
-    """Label names; label i is the backbone's output i."""
-    weights_fingerprint: Fingerprint
-    bank_fingerprint: Fingerprint | None
-    """None for a dedicated supermask, which uses no bank."""
-    preprocessing: Preprocessing
-    held_out_accuracy: float | None = Field(default=None, ge=0, le=1)
-    provenance: dict[str, str | _Int64 | float] = Field(default_factory=dict, max_length=64)
-    """How it was made: data set, stream, epochs, seeds."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +80,7 @@ class TaskArtifact:
     def content(self) -> bytes:
         """The artifact as safetensors bytes; the same artifact always gives the same bytes."""
         # One metadata key only: safetensors keeps several in no fixed order.
-        metadata = {_METADATA_KEY: json.dumps(self.record.model_dump(mode="json"), sort_keys=True)}
+        metadata = {_METADATA_KEY: self.record.to_json()}
         tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
         return safetensors.torch.save(tensors, metadata)
 

@@ -98,6 +98,7 @@ class TaskDetails(TaskSummary):
     """Size of its coefficients or mask alone."""
     held_out_accuracy: float | None
     provenance: dict[str, str | int | float]
+    """Its data, and what of its recipe differs from the trainer's defaults."""
     rows_predicted: int
     """By this process, since it started or the task was replaced."""
 

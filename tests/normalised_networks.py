@@ -13,7 +13,8 @@ from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
 from model_store.statistics_tensor import packed_statistics
 from model_store.supermask_tensors import packed_supermask
-from model_store.task_artifact import TaskArtifact, TaskRecord, quantised
+from model_store.task_artifact import TaskArtifact, quantised
+from model_store.task_record import MadeFor, TaskRecord
 
 CLASSES = ("ant", "bee", "cat", "dog")
 
@@ -50,9 +51,7 @@ def normalised_artifact(
     manifest = network.manifest
     record = TaskRecord(
         classes=CLASSES,
-        weights_fingerprint=manifest.backbone.fingerprint,
-        bank_fingerprint=manifest.bank.fingerprint if kind == "coefficients" else None,
-        preprocessing=manifest.preprocessing,
+        made_for=MadeFor.of(manifest, uses_bank=kind == "coefficients"),
     )
     if kind == "coefficients":
         shape = (len(network.layers), network.bank.size)

@@ -11,11 +11,11 @@ from masked_network.task_statistics import estimated_statistics
 from model_store.compatibility import check_artifact
 from model_store.network import FrozenNetwork
 from model_store.statistics_tensor import packed_statistics
-from model_store.task_artifact import COEFFICIENTS, TaskArtifact, TaskRecord
-from training.fitting import Examples, OnEpoch, OnStep, accuracy, unheard
+from model_store.task_artifact import COEFFICIENTS, TaskArtifact
+from model_store.task_record import MadeFor, TaskRecord
+from training.fitting import Examples, OnEpoch, OnStep, right_answers, unheard
 from training.image_sets import ImageSet
-
-Provenance = Mapping[str, str | int | float]
+from training.provenance import Provenance, recorded
 
 
 class Recipe(Protocol):
@@ -60,18 +60,16 @@ def task_artifact(
     the statistics of the training data under exactly those join them. Raises `InvalidArtifact`
     where they cannot serve, as after learning has diverged.
     """
-    from_bank = COEFFICIENTS in tensors
     record = TaskRecord(
         classes=task.classes,
-        weights_fingerprint=network.manifest.backbone.fingerprint,
-        bank_fingerprint=network.manifest.bank.fingerprint if from_bank else None,
-        preprocessing=network.manifest.preprocessing,
-        provenance=dict(provenance),
+        made_for=MadeFor.of(network.manifest, uses_bank=COEFFICIENTS in tensors),
+        provenance=recorded(provenance),
     )
     artifact = TaskArtifact(record, {**tensors, **_statistics(network, task, record, tensors)})
     check_artifact(network, artifact)
-    reached = artifact_accuracy(network, artifact, held_out)
-    return replace(artifact, record=record.model_copy(update={"held_out_accuracy": reached}))
+    right = _right_answers(network, artifact, held_out)
+    counted = record.model_copy(update={"held_out": (right, len(held_out))})
+    return replace(artifact, record=counted)
 
 
 def _statistics(
@@ -87,6 +85,10 @@ def _statistics(
 
 def artifact_accuracy(network: FrozenNetwork, artifact: TaskArtifact, examples: Examples) -> float:
     """Share of the examples that the task's network, composed from the artifact, gets right."""
+    return _right_answers(network, artifact, examples) / len(examples)
+
+
+def _right_answers(network: FrozenNetwork, artifact: TaskArtifact, examples: Examples) -> int:
     with torch.no_grad():
         composed = network.composed(artifact)
-        return accuracy(network.backbone, composed, examples, len(artifact.record.classes))
+        return right_answers(network.backbone, composed, examples, len(artifact.record.classes))

@@ -10,10 +10,11 @@ from masked_network.composition import compose
 from masked_network.quantisation import straight_through_four_bits
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import Precision, TaskArtifact, quantised
-from training.artifacts import Provenance, task_artifact
+from training.artifacts import task_artifact
 from training.errors import OptionError
 from training.fitting import FitOptions, OnEpoch, OnStep, fit, unheard
 from training.image_sets import ImageSet
+from training.provenance import Provenance
 from training.starts import (
     RANDN,
     Start,

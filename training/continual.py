@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from model_store.manifest import short_fingerprint
 from model_store.store import Store
 from model_store.task_artifact import TaskArtifact
-from training.artifacts import Provenance, Recipe
+from training.artifacts import Recipe
 from training.errors import DataError, OptionError
 from training.fitting import OnStep
 from training.image_sets import ImageSet
+from training.provenance import Provenance, restored
 from training.run_records import OnTaskEpoch
 from training.task_streams import TaskStream
 
@@ -49,7 +51,7 @@ def plan_tasks(
     `StreamError` where the stream has no such task, `DataError` where one has images of fewer than
     two classes.
     """
-    fingerprint = image_set.fingerprint()
+    fingerprint = short_fingerprint(image_set.fingerprint())
     planned: list[PlannedTask] = []
     for index in indices:
         check_learnable(stream.class_counts(image_set, index), task_id or stream.task_id(index))
@@ -90,7 +92,7 @@ def unpublished(store: Store, planned: Iterable[PlannedTask]) -> list[PlannedTas
         if store.current_hash(task.task_id) is None:
             left.append(task)
             continue
-        stored = store.load(task.task_id).record.provenance
+        stored = restored(store.load(task.task_id).record.provenance)
         wanted = {**task.data_provenance, **task.recipe.provenance()}
         for key, value in wanted.items():
             if stored.get(key) != value:

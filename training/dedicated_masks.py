@@ -10,10 +10,11 @@ from masked_network.supermask import masked_weights
 from model_store.network import FrozenNetwork
 from model_store.supermask_tensors import packed_supermask
 from model_store.task_artifact import TaskArtifact
-from training.artifacts import Provenance, task_artifact
+from training.artifacts import task_artifact
 from training.fitting import Examples, FitOptions, OnEpoch, OnStep, fit, unheard
 from training.image_sets import ImageSet
 from training.mask_rules import MaskRule, ScoreStart, starting_scores
+from training.provenance import Provenance
 from training.starts import mean_provenance
 
 TOP_HALF = MaskRule()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 
+from model_store.manifest import short_fingerprint
 from model_store.store import Store
 from model_store.task_artifact import TaskArtifact
 from training.artifacts import artifact_accuracy
@@ -67,7 +68,7 @@ def known_tasks(
     Tasks come in the order of their names, numbers counted as numbers. Raises `DataError` where
     not one is of this data set.
     """
-    fingerprint = image_set.fingerprint()
+    fingerprint = short_fingerprint(image_set.fingerprint())
     known: list[KnownTask] = []
     left_out: dict[str, str] = {}
     for task_id in sorted(store.task_ids(), key=natural_order):

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from model_store.manifest import short_fingerprint
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import TaskArtifact
 from training.errors import OptionError
@@ -77,8 +78,8 @@ def sharing_the_bank(
     network: FrozenNetwork, tasks: Sequence[TaskArtifact]
 ) -> tuple[TaskArtifact, ...]:
     """Those of the tasks that are coefficients over the network's bank."""
-    bank = network.manifest.bank.fingerprint
-    return tuple(task for task in tasks if task.record.bank_fingerprint == bank)
+    bank = short_fingerprint(network.manifest.bank.fingerprint)
+    return tuple(task for task in tasks if task.record.made_for.bank == bank)
 
 
 def mean_provenance(tasks: Sequence[TaskArtifact]) -> dict[str, str | int | float]:
@@ -86,5 +87,5 @@ def mean_provenance(tasks: Sequence[TaskArtifact]) -> dict[str, str | int | floa
     hashes = "\n".join(task.content_hash for task in tasks)
     return {
         "start_tasks": len(tasks),
-        "start_digest": f"sha256:{hashlib.sha256(hashes.encode()).hexdigest()}",
+        "start_digest": short_fingerprint(hashlib.sha256(hashes.encode()).hexdigest()),
     }

@@ -17,7 +17,8 @@ from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
 from model_store.store import Store
 from model_store.supermask_tensors import packed_supermask
-from model_store.task_artifact import TaskArtifact, TaskRecord, quantised
+from model_store.task_artifact import TaskArtifact, quantised
+from model_store.task_record import MadeFor, TaskRecord
 
 FORMS = ["fp16", "int8", "int4", "supermask", "sparse"]
 
@@ -72,7 +73,11 @@ def network(networks: dict[str, FrozenNetwork]) -> FrozenNetwork:
 
 
 def _artifact(
-    network: FrozenNetwork, form: Any = "fp16", seed: int = 1, **record: Any
+    network: FrozenNetwork,
+    form: Any = "fp16",
+    seed: int = 1,
+    made_for: dict[str, str | None] | None = None,
+    **record: Any,
 ) -> TaskArtifact:
     generator = torch.Generator().manual_seed(seed)
     if form in ("supermask", "sparse"):
@@ -81,17 +86,14 @@ def _artifact(
         tensors = packed_supermask(
             {name: binary_mask(one, density) for name, one in scores.items()}
         )
-        bank_fingerprint = None
     else:
         coefficients = torch.randn(len(network.layers), network.bank.size, generator=generator)
         tensors = quantised(coefficients, form)
-        bank_fingerprint = network.manifest.bank.fingerprint
+    here = MadeFor.of(network.manifest, uses_bank="coefficients" in tensors)
     fields: dict[str, Any] = {
         "classes": ("shirt", "côte"),
-        "weights_fingerprint": network.manifest.backbone.fingerprint,
-        "bank_fingerprint": bank_fingerprint,
-        "preprocessing": network.manifest.preprocessing,
-        "held_out_accuracy": 0.1 + 0.2,
+        "made_for": here.model_dump() | (made_for or {}),
+        "held_out": (3, 10),
         "provenance": {"stream": "é\n", "epochs": 3, "rate": 1e-5, "Seed": seed},
     }
     return TaskArtifact(TaskRecord(**(fields | record)), tensors)

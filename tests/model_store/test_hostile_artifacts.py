@@ -114,25 +114,55 @@ def _unordered_record(header: dict[str, Any]) -> None:
 
 def _unknown_record_field(header: dict[str, Any]) -> None:
     record = json.loads(header["__metadata__"][KEY])
-    header["__metadata__"][KEY] = json.dumps(record | {"x": 1}, sort_keys=True)
+    header["__metadata__"][KEY] = compact(record | {"x": 1})
 
 
 def _not_a_number(header: dict[str, Any]) -> None:
     record = json.loads(header["__metadata__"][KEY])
     record["provenance"] = {"rate": float("nan")}
-    header["__metadata__"][KEY] = json.dumps(record, sort_keys=True)
+    header["__metadata__"][KEY] = compact(record)
 
 
 def _number_beyond_int64(header: dict[str, Any]) -> None:
     record = json.loads(header["__metadata__"][KEY])
     record["provenance"] = {"seed": 2**63}
-    header["__metadata__"][KEY] = json.dumps(record, sort_keys=True)
+    header["__metadata__"][KEY] = compact(record)
 
 
 def _lone_surrogate(header: dict[str, Any]) -> None:
     record = json.loads(header["__metadata__"][KEY])
     record["classes"] = ["\ud800"]
-    header["__metadata__"][KEY] = json.dumps(record, sort_keys=True)
+    header["__metadata__"][KEY] = json.dumps(record, sort_keys=True, separators=(",", ":"))
+
+
+def _spaces_in_the_record(header: dict[str, Any]) -> None:
+    record = json.loads(header["__metadata__"][KEY])
+    header["__metadata__"][KEY] = json.dumps(record, sort_keys=True, ensure_ascii=False)
+
+
+def _names_where_a_number_would_do(header: dict[str, Any]) -> None:
+    record = json.loads(header["__metadata__"][KEY])
+    header["__metadata__"][KEY] = compact(record | {"classes": ["0", "1"]})
+
+
+def _truth_for_a_number(header: dict[str, Any]) -> None:
+    record = json.loads(header["__metadata__"][KEY])
+    header["__metadata__"][KEY] = compact(record | {"classes": True})
+
+
+def _default_that_is_said(header: dict[str, Any]) -> None:
+    record = json.loads(header["__metadata__"][KEY])
+    header["__metadata__"][KEY] = compact(record | {"held_out": None})
+
+
+def _no_version(header: dict[str, Any]) -> None:
+    record = json.loads(header["__metadata__"][KEY])
+    del record["version"]
+    header["__metadata__"][KEY] = compact(record)
+
+
+def compact(record: dict[str, Any]) -> str:
+    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +177,11 @@ def _lone_surrogate(header: dict[str, Any]) -> None:
         _not_a_number,
         _number_beyond_int64,
         _lone_surrogate,
+        _spaces_in_the_record,
+        _names_where_a_number_would_do,
+        _truth_for_a_number,
+        _default_that_is_said,
+        _no_version,
     ],
 )
 def test_header_with_anything_else_in_it_is_corrupt(

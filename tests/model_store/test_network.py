@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ from model_store.errors import (
 from model_store.manifest import Manifest
 from model_store.network import FrozenNetwork, bank_file, frozen_network
 from model_store.packing import pack_bits, unpack_bits
-from model_store.task_artifact import TaskArtifact, TaskRecord
+from model_store.task_artifact import TaskArtifact
+from model_store.task_record import TaskRecord
 
 Damage = Callable[[dict[str, Tensor]], None]
 MakeArtifact = Callable[..., TaskArtifact]
@@ -180,36 +182,47 @@ def test_every_form_that_the_trainer_makes_fits(
         check_artifact(each_network, make_artifact(each_network, form, classes=tuple("abcde")))
 
 
-OTHER = "sha256:" + "0" * 64
+OTHER = "0" * 16
 
 
 @pytest.mark.parametrize(
-    ("form", "field", "what"),
+    ("form", "what", "found"),
     [
-        ("fp16", {"weights_fingerprint": OTHER}, "weights fingerprint"),
-        ("supermask", {"weights_fingerprint": OTHER}, "weights fingerprint"),
-        ("int8", {"bank_fingerprint": OTHER}, "bank fingerprint"),
-        ("fp16", {"bank_fingerprint": None}, "bank fingerprint"),
+        ("fp16", "weights", OTHER),
+        ("supermask", "weights", OTHER),
+        ("int8", "preprocessing", OTHER),
+        ("supermask", "preprocessing", OTHER),
+        ("int8", "bank", OTHER),
+        ("fp16", "bank", None),
     ],
 )
 def test_artifact_made_for_something_else_is_incompatible_and_says_with_what(
     network: FrozenNetwork,
     make_artifact: MakeArtifact,
     form: str,
-    field: dict[str, str],
     what: str,
+    found: str | None,
 ) -> None:
-    with pytest.raises(IncompatibleBackbone, match=rf"{what} .* expected sha256:\w+, got "):
-        check_artifact(network, make_artifact(network, form, **field))
+    refusal = rf"expected the {what} fingerprint \w+, got {found or 'none'}$"
+    with pytest.raises(IncompatibleBackbone, match=refusal):
+        check_artifact(network, make_artifact(network, form, made_for={what: found}))
 
 
 @pytest.mark.parametrize("form", ["fp16", "int8", "supermask"])
 def test_artifact_for_other_inputs_is_incompatible(
     network: FrozenNetwork, make_artifact: MakeArtifact, form: str
 ) -> None:
-    other = network.manifest.preprocessing.model_copy(update={"mean": 0.25})
+    other = changed(network.manifest, "preprocessing", mean=0.25)
+    elsewhere = replace(network, manifest=other)
     with pytest.raises(IncompatibleBackbone, match="preprocessing"):
-        check_artifact(network, make_artifact(network, form, preprocessing=other))
+        check_artifact(network, make_artifact(elsewhere, form))
+
+
+def test_supermask_that_names_a_bank_is_invalid(
+    network: FrozenNetwork, make_artifact: MakeArtifact
+) -> None:
+    with pytest.raises(InvalidArtifact, match="uses no bank, but its record names one"):
+        check_artifact(network, make_artifact(network, "supermask", made_for={"bank": OTHER}))
 
 
 def test_more_classes_than_outputs_are_refused_with_both(

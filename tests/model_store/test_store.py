@@ -132,8 +132,7 @@ def test_deleted_task_can_be_published_again(
 def unfit(network: FrozenNetwork, make: MakeArtifact) -> dict[str, TaskArtifact]:
     record = make(network).record
     halves = torch.zeros(3, 10, dtype=torch.float16)
-    other = "sha256:" + "0" * 64
-    inputs = network.manifest.preprocessing.model_copy(update={"std": 1.0})
+    other = "0" * 16
     return {
         "nan": TaskArtifact(record, {"coefficients": halves * float("nan")}),
         "infinity": TaskArtifact(record, {"coefficients": halves + float("inf")}),
@@ -141,9 +140,9 @@ def unfit(network: FrozenNetwork, make: MakeArtifact) -> dict[str, TaskArtifact]
         "wrong layers": TaskArtifact(record, {"coefficients": halves[1:]}),
         "wrong dtype": TaskArtifact(record, {"coefficients": halves.double()}),
         "too many classes": make(network, classes=tuple("abcdef")),
-        "other weights": make(network, weights_fingerprint=other),
-        "other bank": make(network, bank_fingerprint=other),
-        "other preprocessing": make(network, preprocessing=inputs),
+        "other weights": make(network, made_for={"weights": other}),
+        "other bank": make(network, made_for={"bank": other}),
+        "other preprocessing": make(network, made_for={"preprocessing": other}),
         "half a supermask": TaskArtifact(
             record, {"supermask/hidden1.weight": torch.zeros(338, dtype=torch.uint8)}
         ),

@@ -18,7 +18,8 @@ from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
 from model_store.store import Store
 from model_store.supermask_tensors import packed_supermask
-from model_store.task_artifact import TaskArtifact, TaskRecord, quantised
+from model_store.task_artifact import TaskArtifact, quantised
+from model_store.task_record import MadeFor, TaskRecord
 from service.telemetry import Telemetry
 from tests.real_parts import RedisServer
 from tests.service.artifacts import MakeArtifact
@@ -67,9 +68,7 @@ def make_artifact(network: FrozenNetwork) -> MakeArtifact:
         manifest = network.manifest
         record = TaskRecord(
             classes=classes,
-            weights_fingerprint=manifest.backbone.fingerprint,
-            bank_fingerprint=manifest.bank.fingerprint if kind == "coefficients" else None,
-            preprocessing=manifest.preprocessing,
+            made_for=MadeFor.of(manifest, uses_bank=kind == "coefficients"),
             provenance={"seed": seed},
         )
         if kind == "coefficients":

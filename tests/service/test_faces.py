@@ -405,7 +405,9 @@ def test_artifact_that_cannot_serve_is_refused_and_changes_nothing(
 ) -> None:
     before = store.load("task-0").content_hash
     good = make_artifact(50)
-    other = good.record.model_copy(update={"weights_fingerprint": "sha256:" + "0" * 64})
+    other = good.record.model_copy(
+        update={"made_for": good.record.made_for.model_copy(update={"weights": "0" * 16})}
+    )
     not_a_number = {"coefficients": torch.full((3, 32), float("nan"), dtype=torch.float16)}
     wrong_k = {"coefficients": torch.ones(3, 31, dtype=torch.float16)}
     refused = [

@@ -49,6 +49,19 @@ def test_a_task_is_published_or_written_for_upload(store: Path, tmp_path: Path) 
     assert "data_fingerprint" in written.record.provenance
 
 
+def test_a_record_names_the_data_and_leaves_out_the_recipes_defaults(store: Path) -> None:
+    succeed("task", "--store", store, *DIGITS, "--stream", "permuted", "--index", 3, *QUICK)
+    artifact = Store.open(store).load("permuted-3")
+    assert set(artifact.record.provenance) == {
+        "data",
+        "data_fingerprint",
+        "stream",
+        "index",
+        "epochs",
+    }
+    assert len(artifact.content) - artifact.tensor_bytes <= 450
+
+
 def test_a_mask_is_a_task_of_the_same_store(store: Path) -> None:
     succeed("mask", "--store", store, *DIGITS, "--stream", "rotated", "--index", 3, *QUICK)
     artifact = Store.open(store).load("rotated-3-mask")

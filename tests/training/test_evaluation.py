@@ -58,7 +58,7 @@ def test_nothing_is_forgotten_and_every_byte_is_counted(store: Store, digits: Im
 def test_forgetting_is_measured_and_not_assumed(store: Store, digits: ImageSet) -> None:
     known, _ = known_tasks(store, digits, limit=1)
     record = known[0].artifact.record
-    boasting = record.model_copy(update={"held_out_accuracy": 1.0})
+    boasting = record.model_copy(update={"held_out": (3, 3)})
     changed = replace(known[0], artifact=replace(known[0].artifact, record=boasting))
     (result,) = evaluate(store, [changed])
     assert result.forgetting == 1.0 - result.held_out_accuracy > 0

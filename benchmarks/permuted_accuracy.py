@@ -14,8 +14,8 @@ from typing import Annotated
 
 import typer
 
+from model_store.coefficient_tensors import Precision
 from model_store.network import FrozenNetwork
-from model_store.task_artifact import Precision
 from training.artifacts import Recipe, artifact_accuracy
 from training.coefficients import CoefficientRecipe
 from training.data_sets import load_image_set

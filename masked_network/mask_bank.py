@@ -8,6 +8,7 @@ eight masks, and a table of the subset sums of eight coefficients.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -53,6 +54,17 @@ class MaskBank:
             return self.codes[layer][0] == index
         plane, bit = divmod(index, _PLANE_BITS)
         return (self.codes[layer][plane] >> bit & 1).bool()
+
+    @cached_property
+    def used(self) -> Tensor:
+        """Which coefficients any weight is multiplied by, bool `[L, K]`, on the CPU.
+
+        A partition of more groups than a layer has weights leaves the last ones empty there.
+        """
+        if self.kind != "partition":
+            return torch.ones(len(self.codes), self.size, dtype=torch.bool)
+        counts = [torch.bincount(codes[0], minlength=self.size) for codes in self.codes]
+        return torch.stack(counts).cpu() > 0
 
     def to(self, device: torch.device) -> "MaskBank":
         """The same bank with its codes on `device`."""

@@ -12,14 +12,18 @@ LEVELS = 16
 _CLIP_DEVIATIONS = 2.5
 
 
-def four_bit_scales(coefficients: Tensor) -> Tensor:
-    """The step between levels for each layer, `[L]`, of coefficients `[L, K]`.
+def four_bit_scales(coefficients: Tensor, used: Tensor) -> Tensor:
+    """The step between levels for each layer, fp32 `[L]`, of coefficients `[L, K]`.
 
-    The levels reach 2.5 standard deviations either way; what lies beyond takes the outermost one.
+    The levels reach 2.5 standard deviations of the layer's `used` ones, bool `[L, K]`, either way;
+    what lies beyond takes the outermost one. A step is a number that fp16 can hold.
     """
-    deviation = coefficients.std(dim=1, correction=0)
-    steps = 2 * _CLIP_DEVIATIONS * deviation / (LEVELS - 1)
-    return steps.clamp_min(torch.finfo(torch.float16).tiny)
+    counts = used.sum(dim=1).clamp_min(1)
+    means = coefficients.where(used, 0.0).sum(dim=1) / counts
+    deviations = (coefficients - means.unsqueeze(1)).where(used, 0.0)
+    deviation = (deviations.square().sum(dim=1) / counts).sqrt()
+    steps = (2 * _CLIP_DEVIATIONS * deviation / (LEVELS - 1)).to(torch.float16)
+    return steps.clamp_min(torch.finfo(torch.float16).tiny).to(torch.float32)
 
 
 def to_levels(coefficients: Tensor, scales: Tensor) -> Tensor:
@@ -38,16 +42,21 @@ class _StraightThrough(torch.autograd.Function):
     """Forward the rounded coefficients; backward takes their gradient as that of the exact ones."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, coefficients: Tensor) -> Tensor:
-        scales = four_bit_scales(coefficients)
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, coefficients: Tensor, used: Tensor
+    ) -> Tensor:
+        scales = four_bit_scales(coefficients, used)
         return from_levels(to_levels(coefficients, scales), scales)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> Tensor:
-        return grad
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
+        return grad, None
 
 
-def straight_through_four_bits(coefficients: Tensor) -> Tensor:
-    """Coefficients `[L, K]` as four bits will keep them, with the gradient of the exact ones."""
-    rounded: Tensor = _StraightThrough.apply(coefficients)  # type: ignore[no-untyped-call]
+def straight_through_four_bits(coefficients: Tensor, used: Tensor) -> Tensor:
+    """Coefficients `[L, K]` as four bits will keep the `used` ones, with the exact ones' gradient.
+
+    What is not used is left to chance.
+    """
+    rounded: Tensor = _StraightThrough.apply(coefficients, used)  # type: ignore[no-untyped-call]
     return rounded

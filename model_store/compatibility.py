@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from model_store.coefficient_tensors import expected_coefficients
 from model_store.errors import IncompatibleBackbone, InvalidArtifact
 from model_store.network import FrozenNetwork
 from model_store.statistics_tensor import expected_statistics
 from model_store.supermask_tensors import expected_tensors
-from model_store.task_artifact import COEFFICIENTS, SCALES, TaskArtifact
+from model_store.task_artifact import TaskArtifact
 from model_store.task_record import MadeFor
 
 _MAX_MULTIPLIER = 1e4
@@ -53,17 +54,12 @@ def _check_fingerprints(network: FrozenNetwork, artifact: TaskArtifact) -> None:
 
 def _check_coefficients(network: FrozenNetwork, artifact: TaskArtifact) -> None:
     tensors = artifact.tensors
-    layers, size = len(network.layers), network.bank.size
-    packed = SCALES in tensors and tensors[COEFFICIENTS].dtype == torch.uint8
-    if packed and size % 2 == 0:
-        kept: _ShapeAndType = ((layers, size // 2), torch.uint8)
-    else:
-        kept = ((layers, size), torch.int8 if SCALES in tensors else torch.float16)
-    expected = {COEFFICIENTS: kept}
-    if SCALES in tensors:
-        expected[SCALES] = ((layers,), torch.float32)
+    expected = expected_coefficients(tensors, network.bank.used)
     _check_tensors(tensors, expected | expected_statistics(network.statistics))
-    values = artifact.coefficients
+    try:
+        values = network.coefficients(artifact)
+    except ValueError as error:
+        raise InvalidArtifact(f"coefficients: {error}") from error
     if not bool(torch.isfinite(values).all()):
         raise InvalidArtifact("coefficients must be finite, got NaN or infinity")
     if float(values.abs().max()) > _MAX_MULTIPLIER:

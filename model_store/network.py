@@ -15,6 +15,7 @@ from masked_network.mask_bank import MaskBank, bank_of_masks, partition_bank, ra
 from masked_network.supermask import masked_weights
 from masked_network.task_inference import Candidates
 from masked_network.task_statistics import StatisticsLayer, statistics_layers, statistics_shapes
+from model_store.coefficient_tensors import coefficients_of
 from model_store.errors import CorruptStore
 from model_store.manifest import BankRecord, Manifest
 from model_store.packing import pack_bits, unpack_bits
@@ -71,9 +72,18 @@ class FrozenNetwork:
     def composed_weights(self, artifact: TaskArtifact) -> dict[str, Tensor]:
         """The task's own weights, fp32: by coefficients over the bank, or by its own supermask."""
         if artifact.kind == "coefficients":
-            return compose(self.weights, self.bank, artifact.coefficients.to(self.device))
+            return compose(self.weights, self.bank, self.coefficients(artifact).to(self.device))
         masks = {name: mask.to(self.device) for name, mask in self.supermask(artifact).items()}
         return masked_weights(self.weights, masks)
+
+    def coefficients(self, artifact: TaskArtifact) -> Tensor:
+        """The task's own, fp32 `[L, K]`, zero where no weight uses them.
+
+        Raises `ValueError` on a dedicated supermask, which has none.
+        """
+        if artifact.kind != "coefficients":
+            raise ValueError("a dedicated supermask has no coefficients")
+        return coefficients_of(artifact.tensors, self.bank.used)
 
     def supermask(self, artifact: TaskArtifact) -> dict[str, Tensor]:
         """The dedicated mask of each layer, bool, in the layer's shape."""
@@ -90,7 +100,7 @@ class FrozenNetwork:
             raise ValueError("expected the tasks with coefficients before those with a supermask")
         coefficients = torch.empty(split, len(self.layers), self.bank.size)
         for row, artifact in zip(coefficients, artifacts, strict=False):
-            row.copy_(artifact.coefficients)
+            row.copy_(self.coefficients(artifact))
         supermasks = [
             {name: mask.to(self.device) for name, mask in self.supermask(artifact).items()}
             for artifact in artifacts[split:]

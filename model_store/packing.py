@@ -30,18 +30,20 @@ def unpack_bits(packed: Tensor, size: int) -> Tensor:
 
 
 def pack_levels(levels: Tensor) -> Tensor:
-    """Uint8 `[..., K]` in 0..15 to uint8 `[..., K / 2]`, the earlier of two in the low bits.
+    """Uint8 `[n]` in 0..15 to uint8 `[ceil(n / 2)]`, the earlier of two in the low bits."""
+    padded = torch.nn.functional.pad(levels, (0, len(levels) % 2))
+    return padded[0::2] | padded[1::2] << 4
 
-    Raises `ValueError` where K is odd.
+
+def unpack_levels(packed: Tensor, count: int) -> Tensor:
+    """Uint8 `[ceil(n / 2)]` to uint8 `[n]` in 0..15 with `count` = n.
+
+    Raises `ValueError` where the bits beyond the last level are set.
     """
-    if levels.shape[-1] % 2:
-        raise ValueError(f"four-bit coefficients come in pairs, got {levels.shape[-1]}")
-    return levels[..., 0::2] | levels[..., 1::2] << 4
-
-
-def unpack_levels(packed: Tensor) -> Tensor:
-    """Uint8 `[..., K / 2]` to uint8 `[..., K]` in 0..15."""
-    return torch.stack([packed & 15, packed >> 4], dim=-1).flatten(start_dim=-2)
+    levels = torch.stack([packed & 15, packed >> 4], dim=-1).flatten()
+    if bool(levels[count:].any()):
+        raise ValueError(f"padding bits beyond {count} levels are set")
+    return levels[:count]
 
 
 def mask_indices(mask: Tensor) -> Tensor:

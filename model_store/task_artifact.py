@@ -11,24 +11,18 @@ from functools import cached_property
 from typing import Literal
 
 import safetensors.torch
-import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from masked_network.quantisation import four_bit_scales, from_levels, to_levels
-from model_store.errors import CorruptArtifact, InvalidArtifact, InvalidTaskName
-from model_store.packing import pack_levels, unpack_levels
+from model_store.coefficient_tensors import COEFFICIENTS
+from model_store.errors import CorruptArtifact, InvalidTaskName
 from model_store.task_record import TaskRecord
 from model_store.tensor_bytes import read_metadata, read_tensors
 
-COEFFICIENTS = "coefficients"
-SCALES = "scales"
 RESERVED_TASK_NAMES = frozenset({"auto"})
 
 _METADATA_KEY = "impress_task"
 _TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-
-Precision = Literal["fp16", "int8", "int4"]
 
 
 def checked_task_name(task_id: str) -> str:
@@ -63,19 +57,6 @@ class TaskArtifact:
         """Bytes of the tensors alone, without the record."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors.values())
 
-    @property
-    def coefficients(self) -> Tensor:
-        """`[L, K]` in fp32, dequantised. Raises `InvalidArtifact` on a dedicated supermask."""
-        if self.kind != "coefficients":
-            raise InvalidArtifact("a dedicated supermask has no coefficients")
-        values = self.tensors[COEFFICIENTS]
-        if values.dtype == torch.float16:
-            return values.to(torch.float32)
-        scales = self.tensors[SCALES]
-        if values.dtype == torch.uint8:
-            return from_levels(unpack_levels(values), scales)
-        return values.to(torch.float32) * scales.unsqueeze(1)
-
     @cached_property
     def content(self) -> bytes:
         """The artifact as safetensors bytes; the same artifact always gives the same bytes."""
@@ -88,23 +69,6 @@ class TaskArtifact:
     def content_hash(self) -> str:
         """SHA-256 of `content`, in hexadecimal: the artifact's version."""
         return hashlib.sha256(self.content).hexdigest()
-
-
-def quantised(coefficients: Tensor, precision: Precision) -> dict[str, Tensor]:
-    """The tensors that keep coefficients `[L, K]`: fp16, or int8 or int4 with a scale a layer.
-
-    Two coefficients of int4 share a byte. Raises `ValueError` on int4 with an odd K.
-    """
-    if precision == "fp16":
-        return {COEFFICIENTS: coefficients.to(torch.float16)}
-    if precision == "int4":
-        scales = four_bit_scales(coefficients)
-        return {COEFFICIENTS: pack_levels(to_levels(coefficients, scales)), SCALES: scales}
-    scales = (coefficients.abs().amax(dim=1) / 127).clamp_min(torch.finfo(torch.float32).tiny)
-    return {
-        COEFFICIENTS: (coefficients / scales.unsqueeze(1)).round().to(torch.int8),
-        SCALES: scales.to(torch.float32),
-    }
 
 
 def parse_artifact(data: bytes) -> TaskArtifact:

@@ -8,12 +8,13 @@ from masked_network.backbones import build_backbone, masked_layers
 from masked_network.frozen_weights import fingerprint, signed_constant_weights
 from masked_network.mask_bank import partition_bank
 from masked_network.supermask import binary_mask, initial_scores
+from model_store.coefficient_tensors import quantised
 from model_store.manifest import BackboneRecord, BankRecord, Manifest
 from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
 from model_store.statistics_tensor import packed_statistics
 from model_store.supermask_tensors import packed_supermask
-from model_store.task_artifact import TaskArtifact, quantised
+from model_store.task_artifact import TaskArtifact
 from model_store.task_record import MadeFor, TaskRecord
 
 CLASSES = ("ant", "bee", "cat", "dog")
@@ -54,8 +55,8 @@ def normalised_artifact(
         made_for=MadeFor.of(manifest, uses_bank=kind == "coefficients"),
     )
     if kind == "coefficients":
-        shape = (len(network.layers), network.bank.size)
-        own = quantised(torch.randn(shape, generator=generator), "fp16")
+        used = network.bank.used
+        own = quantised(torch.randn(used.shape, generator=generator), used, "fp16")
     else:
         scores = initial_scores(network.layers, generator)
         own = packed_supermask({name: binary_mask(score, 0.5) for name, score in scores.items()})

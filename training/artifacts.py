@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from masked_network.task_statistics import estimated_statistics
+from model_store.coefficient_tensors import COEFFICIENTS
 from model_store.compatibility import check_artifact
 from model_store.network import FrozenNetwork
 from model_store.statistics_tensor import packed_statistics
-from model_store.task_artifact import COEFFICIENTS, TaskArtifact
+from model_store.task_artifact import TaskArtifact
 from model_store.task_record import MadeFor, TaskRecord
 from training.fitting import Examples, OnEpoch, OnStep, right_answers, unheard
 from training.image_sets import ImageSet

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from masked_network.composition import compose
 from masked_network.quantisation import straight_through_four_bits
+from model_store.coefficient_tensors import Precision, quantised
 from model_store.network import FrozenNetwork
-from model_store.task_artifact import Precision, TaskArtifact, quantised
+from model_store.task_artifact import TaskArtifact
 from training.artifacts import task_artifact
 from training.errors import OptionError
 from training.fitting import FitOptions, OnEpoch, OnStep, fit, unheard
@@ -70,12 +71,12 @@ class CoefficientRecipe:
     ) -> TaskArtifact:
         preprocessing = network.manifest.preprocessing
         held_out = task.held_out.examples(preprocessing)
-        scale = coefficient_scale(network)
+        scale, used = coefficient_scale(network), network.bank.used
         alpha = initial_coefficients(network, self.start, self.fit.seed, earlier)
         beta = (alpha / scale).requires_grad_()
         fit(
             network.backbone,
-            lambda: compose(network.weights, network.bank, self._as_kept(beta * scale)),
+            lambda: compose(network.weights, network.bank, self._as_kept(beta * scale, used)),
             [beta],
             task.train.examples(preprocessing),
             held_out,
@@ -85,16 +86,16 @@ class CoefficientRecipe:
             (lambda: self.penalty * norm_penalty(beta * scale)) if self.penalty else None,
             on_epoch,
         )
-        tensors = quantised(beta.detach() * scale, self.precision)
+        tensors = quantised(beta.detach() * scale, used, self.precision)
         provenance = {**data_provenance, **self.provenance()}
         if self.from_earlier_tasks:
             provenance |= mean_provenance(sharing_the_bank(network, earlier))
         return task_artifact(network, task, held_out, tensors, provenance)
 
-    def _as_kept(self, coefficients: Tensor) -> Tensor:
+    def _as_kept(self, coefficients: Tensor, used: Tensor) -> Tensor:
         # Four bits are learned with the rounding in place; the finer ones lose nothing by it.
         if self.precision == "int4":
-            return straight_through_four_bits(coefficients)
+            return straight_through_four_bits(coefficients, used)
         return coefficients
 
 

@@ -9,7 +9,7 @@ import typer
 
 from masked_network.backbones import BACKBONES
 from masked_network.mask_bank import BankKind
-from model_store.task_artifact import Precision
+from model_store.coefficient_tensors import Precision
 from training.errors import OptionError
 from training.fitting import FitOptions, OptimizerName
 from training.mask_rules import RuleName, ScoreStart

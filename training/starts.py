@@ -59,19 +59,23 @@ def check_start(start: Start, bank_size: int) -> None:
 def initial_coefficients(
     network: FrozenNetwork, start: Start, seed: int, earlier: Sequence[TaskArtifact]
 ) -> Tensor:
-    """Coefficients `[L, K]` to start from; a mean of no tasks is a randn start."""
+    """Coefficients `[L, K]` to start from, zero where no weight uses them.
+
+    A mean of no tasks is a randn start.
+    """
     check_start(start, network.bank.size)
-    shape = (len(network.layers), network.bank.size)
+    used = network.bank.used
     shared = sharing_the_bank(network, earlier)
     if start.kind == "mean" and shared:
-        together = torch.stack([task.coefficients for task in shared])  # [T, L, K]
+        together = torch.stack([network.coefficients(task) for task in shared])  # [T, L, K]
         return together.to(torch.float64).mean(dim=0).to(torch.float32)
     if start.index is not None:
-        return torch.zeros(shape).index_fill_(1, torch.tensor([start.index]), 1.0)
+        only = torch.arange(network.bank.size) == start.index
+        return (used & only).to(torch.float32)
     if start.kind == "uniform":
-        return torch.full(shape, 1 / network.bank.size)
+        return used / network.bank.size
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, generator=generator) * coefficient_scale(network)
+    return torch.randn(used.shape, generator=generator) * used * coefficient_scale(network)
 
 
 def sharing_the_bank(

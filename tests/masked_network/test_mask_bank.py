@@ -23,6 +23,15 @@ def test_partition_covers_every_weight_once_in_groups_equal_within_one(
         assert int(groups.max() - groups.min()) <= 1
 
 
+@given(size=st.integers(1, 200))
+def test_a_partition_uses_a_coefficient_for_each_group_that_has_a_weight(size: int) -> None:
+    bank = partition_bank(LAYERS, size, 1)
+    assert bank.used.sum(dim=1).tolist() == [min(size, layer.size) for layer in LAYERS]
+    for index in range(len(LAYERS)):
+        kept = [bool(bank.mask(index, k).any()) for k in range(size)]
+        assert bank.used[index].tolist() == kept
+
+
 @given(size=st.integers(1, 40), seed=st.integers(0, 2**31))
 def test_bank_of_masks_gives_back_each_mask(size: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -12,12 +12,13 @@ from masked_network.backbones import build_backbone, masked_layers
 from masked_network.frozen_weights import fingerprint, signed_constant_weights
 from masked_network.mask_bank import BankKind, bank_of_masks, partition_bank, random_bank
 from masked_network.supermask import binary_mask, initial_scores
+from model_store.coefficient_tensors import quantised
 from model_store.manifest import BackboneRecord, BankRecord, Manifest
 from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
 from model_store.store import Store
 from model_store.supermask_tensors import packed_supermask
-from model_store.task_artifact import TaskArtifact, quantised
+from model_store.task_artifact import TaskArtifact
 from model_store.task_record import MadeFor, TaskRecord
 
 FORMS = ["fp16", "int8", "int4", "supermask", "sparse"]
@@ -87,8 +88,8 @@ def _artifact(
             {name: binary_mask(one, density) for name, one in scores.items()}
         )
     else:
-        coefficients = torch.randn(len(network.layers), network.bank.size, generator=generator)
-        tensors = quantised(coefficients, form)
+        used = network.bank.used
+        tensors = quantised(torch.randn(used.shape, generator=generator), used, form)
     here = MadeFor.of(network.manifest, uses_bank="coefficients" in tensors)
     fields: dict[str, Any] = {
         "classes": ("shirt", "côte"),

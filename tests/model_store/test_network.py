@@ -145,7 +145,9 @@ def test_artifact_of_coefficients_is_composed_over_the_bank(
 ) -> None:
     for form in ("fp16", "int8"):
         artifact = make_artifact(each_network, form)
-        expected = compose(each_network.weights, each_network.bank, artifact.coefficients)
+        expected = compose(
+            each_network.weights, each_network.bank, each_network.coefficients(artifact)
+        )
         composed = each_network.composed(artifact)
         assert list(composed) == [layer.name for layer in each_network.layers]
         assert all(torch.equal(composed[name], weight) for name, weight in expected.items())
@@ -233,10 +235,10 @@ def test_more_classes_than_outputs_are_refused_with_both(
 
 
 L, K = 3, 10
-HALVES = torch.zeros(L, K, dtype=torch.float16)
-BYTES = torch.zeros(L, K, dtype=torch.int8)
-NIBBLES = torch.zeros(L, K // 2, dtype=torch.uint8)
-SCALES = torch.ones(L)
+HALVES = torch.zeros(L * K, dtype=torch.float16)
+BYTES = torch.zeros(L * K, dtype=torch.int8)
+NIBBLES = torch.zeros(L * K // 2, dtype=torch.uint8)
+SCALES = torch.ones(L, dtype=torch.float16)
 
 
 def with_value(values: Tensor, value: float) -> Tensor:
@@ -251,10 +253,10 @@ INVALID_COEFFICIENTS: dict[str, dict[str, Tensor]] = {
     "minus infinity": {"coefficients": with_value(HALVES, float("-inf"))},
     "too large": {"coefficients": with_value(HALVES, 10_016)},
     "too negative": {"coefficients": with_value(HALVES, -10_016)},
-    "too few masks": {"coefficients": HALVES[:, 1:]},
-    "too many masks": {"coefficients": HALVES.repeat(1, 2)},
-    "too few layers": {"coefficients": HALVES[1:]},
-    "flat": {"coefficients": HALVES.flatten()},
+    "too few masks": {"coefficients": HALVES[L:]},
+    "too many masks": {"coefficients": HALVES.repeat(2)},
+    "too few layers": {"coefficients": HALVES[K:]},
+    "by layer": {"coefficients": HALVES.view(L, K)},
     "empty": {"coefficients": HALVES[:0]},
     "many dimensions": {"coefficients": torch.zeros([1] * 1000, dtype=torch.float16)},
     "fp32": {"coefficients": HALVES.float()},
@@ -262,14 +264,14 @@ INVALID_COEFFICIENTS: dict[str, dict[str, Tensor]] = {
     "complex": {"coefficients": HALVES.to(torch.complex64)},
     "int8 without scales": {"coefficients": BYTES},
     "fp16 with scales": {"coefficients": HALVES, "scales": SCALES},
-    "fp16 scales": {"coefficients": BYTES, "scales": SCALES.half()},
+    "fp32 scales": {"coefficients": BYTES, "scales": SCALES.float()},
     "too few scales": {"coefficients": BYTES, "scales": SCALES[1:]},
     "scales of two dimensions": {"coefficients": BYTES, "scales": SCALES.unsqueeze(1)},
     "scale of nan": {"coefficients": BYTES, "scales": with_value(SCALES, float("nan"))},
     "scale of infinity": {"coefficients": BYTES, "scales": with_value(SCALES, float("inf"))},
     "scale too large": {"coefficients": with_value(BYTES, 100), "scales": SCALES * 101},
     "int4 without scales": {"coefficients": NIBBLES},
-    "int4 of too few masks": {"coefficients": NIBBLES[:, 1:], "scales": SCALES},
+    "int4 of too few masks": {"coefficients": NIBBLES[L:], "scales": SCALES},
     "int4 that is not packed": {"coefficients": BYTES.to(torch.uint8), "scales": SCALES},
     "int4 scale of nan": {"coefficients": NIBBLES, "scales": with_value(SCALES, float("nan"))},
     "foreign tensor": {"coefficients": HALVES, "bias": SCALES},
@@ -292,8 +294,8 @@ def test_tensors_that_cannot_serve_are_invalid_and_said_so_in_few_words(
 def test_wrong_shape_is_told_with_the_expected_and_the_actual(
     network: FrozenNetwork, make_artifact: MakeArtifact
 ) -> None:
-    artifact = TaskArtifact(make_artifact(network).record, {"coefficients": HALVES[:, 1:]})
-    expected = r"expected torch\.float16 \[3, 10\], got torch\.float16 \[3, 9\]"
+    artifact = TaskArtifact(make_artifact(network).record, {"coefficients": HALVES[L:]})
+    expected = r"expected torch\.float16 \[30\], got torch\.float16 \[27\]"
     with pytest.raises(InvalidArtifact, match=expected):
         check_artifact(network, artifact)
 
@@ -408,4 +410,4 @@ def test_check_of_any_tensors_passes_or_raises_our_own_error(
         check_artifact(network, artifact)
     except StoreError:
         return
-    assert artifact.coefficients.shape == (L, K)
+    assert network.coefficients(artifact).shape == (L, K)

@@ -131,13 +131,13 @@ def test_deleted_task_can_be_published_again(
 
 def unfit(network: FrozenNetwork, make: MakeArtifact) -> dict[str, TaskArtifact]:
     record = make(network).record
-    halves = torch.zeros(3, 10, dtype=torch.float16)
+    halves = torch.zeros(30, dtype=torch.float16)
     other = "0" * 16
     return {
         "nan": TaskArtifact(record, {"coefficients": halves * float("nan")}),
         "infinity": TaskArtifact(record, {"coefficients": halves + float("inf")}),
-        "wrong K": TaskArtifact(record, {"coefficients": halves[:, 1:]}),
-        "wrong layers": TaskArtifact(record, {"coefficients": halves[1:]}),
+        "wrong K": TaskArtifact(record, {"coefficients": halves[3:]}),
+        "wrong layers": TaskArtifact(record, {"coefficients": halves[10:]}),
         "wrong dtype": TaskArtifact(record, {"coefficients": halves.double()}),
         "too many classes": make(network, classes=tuple("abcdef")),
         "other weights": make(network, made_for={"weights": other}),

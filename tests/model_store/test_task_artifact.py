@@ -10,15 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masked_network.quantisation import from_levels, straight_through_four_bits
-from model_store.errors import InvalidArtifact, InvalidTaskName
+from model_store.errors import InvalidTaskName
 from model_store.network import FrozenNetwork
-from model_store.packing import unpack_levels
 from model_store.task_artifact import (
     TaskArtifact,
     checked_task_name,
     parse_artifact,
-    quantised,
 )
 
 REPRODUCE = """
@@ -68,11 +65,11 @@ def test_bytes_of_an_artifact_are_pinned(
     }
     artifact = make_artifact(network, "int8", made_for=plain)
     tensors = {
-        "coefficients": torch.arange(6, dtype=torch.int8).reshape(3, 2),
-        "scales": torch.ones(3),
+        "coefficients": torch.arange(6, dtype=torch.int8),
+        "scales": torch.ones(3, dtype=torch.float16),
     }
     assert TaskArtifact(artifact.record, tensors).content_hash == (
-        "05ab04faff45bbf99bd74dd673d178229f46e1291bdb757476337db5b725180c"
+        "b96c867f0afc2cefe5bca6fdbdfd042d3dafde046d006bacc9edf8acd731e991"
     )
 
 
@@ -80,15 +77,8 @@ def test_how_tensors_lie_in_memory_does_not_show_in_the_bytes(
     network: FrozenNetwork, make_artifact: Callable[..., TaskArtifact]
 ) -> None:
     artifact = make_artifact(network)
-    strided = {name: one.t().contiguous().t() for name, one in artifact.tensors.items()}
+    strided = {name: torch.stack([one, one], 1)[:, 0] for name, one in artifact.tensors.items()}
     assert TaskArtifact(artifact.record, strided).content == artifact.content
-
-
-def test_only_coefficients_have_coefficients(
-    network: FrozenNetwork, make_artifact: Callable[..., TaskArtifact]
-) -> None:
-    with pytest.raises(InvalidArtifact, match="no coefficients"):
-        _ = make_artifact(network, "supermask").coefficients
 
 
 def test_tensor_bytes_are_those_of_the_form(
@@ -96,50 +86,12 @@ def test_tensor_bytes_are_those_of_the_form(
 ) -> None:
     forms = ("fp16", "int8", "int4")
     sizes = {form: make_artifact(network, form).tensor_bytes for form in forms}
-    assert sizes == {"fp16": 3 * 10 * 2, "int8": 3 * 10 + 3 * 4, "int4": 3 * 5 + 3 * 4}
+    assert sizes == {"fp16": 3 * 10 * 2, "int8": 3 * 10 + 3 * 2, "int4": 3 * 5 + 3 * 2}
     layers = [300 * 9, 100 * 300, 5 * 100]
     packed = sum(-(-weights // 8) for weights in layers)
     assert make_artifact(network, "supermask").tensor_bytes == packed
     kept = sum(round(0.01 * weights) for weights in layers)
     assert make_artifact(network, "sparse").tensor_bytes == 4 * kept
-
-
-COEFFICIENTS = st.lists(
-    st.lists(st.floats(-1e4, 1e4, width=32), min_size=4, max_size=4), min_size=1, max_size=3
-).map(torch.tensor)
-
-
-@given(COEFFICIENTS)
-def test_int8_is_off_by_at_most_half_a_step(coefficients: torch.Tensor) -> None:
-    tensors = quantised(coefficients, "int8")
-    assert tensors["coefficients"].dtype == torch.int8
-    restored = tensors["coefficients"].double() * tensors["scales"].double().unsqueeze(1)
-    step = coefficients.abs().amax(dim=1, keepdim=True).double() / 127
-    tolerance = 0.5001 * step + 1e-37
-    assert bool(((restored - coefficients.double()).abs() <= tolerance).all())
-
-
-@given(COEFFICIENTS)
-def test_fp16_is_the_nearest_half(coefficients: torch.Tensor) -> None:
-    assert torch.equal(quantised(coefficients, "fp16")["coefficients"], coefficients.half())
-
-
-def test_zero_coefficients_stay_zero_in_int8() -> None:
-    tensors = quantised(torch.zeros(2, 3), "int8")
-    assert not tensors["coefficients"].any()
-    assert bool((tensors["scales"] > 0).all())
-
-
-@given(COEFFICIENTS)
-def test_int4_keeps_what_was_learned_through_the_rounding(coefficients: torch.Tensor) -> None:
-    tensors = quantised(coefficients, "int4")
-    restored = from_levels(unpack_levels(tensors["coefficients"]), tensors["scales"])
-    assert torch.equal(restored, straight_through_four_bits(coefficients))
-
-
-def test_int4_wants_pairs() -> None:
-    with pytest.raises(ValueError, match="come in pairs, got 3"):
-        quantised(torch.ones(2, 3), "int4")
 
 
 @pytest.mark.parametrize("name", ["a", "7", "task-1", "A.b_c-d", "x" * 128, "a..b", "Auto"])

@@ -13,12 +13,13 @@ from masked_network.backbones import build_backbone, masked_layers
 from masked_network.frozen_weights import fingerprint, signed_constant_weights
 from masked_network.mask_bank import partition_bank
 from masked_network.supermask import binary_mask, initial_scores
+from model_store.coefficient_tensors import quantised
 from model_store.manifest import BackboneRecord, BankRecord, Manifest
 from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
 from model_store.store import Store
 from model_store.supermask_tensors import packed_supermask
-from model_store.task_artifact import TaskArtifact, quantised
+from model_store.task_artifact import TaskArtifact
 from model_store.task_record import MadeFor, TaskRecord
 from service.telemetry import Telemetry
 from tests.real_parts import RedisServer
@@ -72,8 +73,9 @@ def make_artifact(network: FrozenNetwork) -> MakeArtifact:
             provenance={"seed": seed},
         )
         if kind == "coefficients":
-            shape = (len(network.layers), network.bank.size)
-            return TaskArtifact(record, quantised(torch.randn(shape, generator=generator), "fp16"))
+            used = network.bank.used
+            coefficients = torch.randn(used.shape, generator=generator)
+            return TaskArtifact(record, quantised(coefficients, used, "fp16"))
         scores = initial_scores(network.layers, generator)
         masks = {name: binary_mask(score, 0.5) for name, score in scores.items()}
         return TaskArtifact(record, packed_supermask(masks))

@@ -408,12 +408,12 @@ def test_artifact_that_cannot_serve_is_refused_and_changes_nothing(
     other = good.record.model_copy(
         update={"made_for": good.record.made_for.model_copy(update={"weights": "0" * 16})}
     )
-    not_a_number = {"coefficients": torch.full((3, 32), float("nan"), dtype=torch.float16)}
-    wrong_k = {"coefficients": torch.ones(3, 31, dtype=torch.float16)}
+    not_a_number = {"coefficients": torch.full((96,), float("nan"), dtype=torch.float16)}
+    wrong_k = {"coefficients": torch.ones(93, dtype=torch.float16)}
     refused = [
         (TaskArtifact(other, good.tensors).content, 409, "weights fingerprint"),
         (TaskArtifact(good.record, not_a_number).content, 422, "finite"),
-        (TaskArtifact(good.record, wrong_k).content, 422, "[3, 32]"),
+        (TaskArtifact(good.record, wrong_k).content, 422, "[96]"),
         (good.content[:-1], 400, "safetensors"),
         (b"\x00" * 1000, 400, "safetensors"),
         (b"", 400, "safetensors"),

@@ -43,14 +43,14 @@ def coefficients_of(tensors: Mapping[str, Tensor], used: Tensor) -> Tensor:
 
     Raises `ValueError` where the last of an odd number of four-bit coefficients shares its byte.
     """
-    values = tensors[COEFFICIENTS]
+    values, precision = tensors[COEFFICIENTS], precision_of(tensors)
     spread = torch.zeros(used.shape)
-    if SCALES not in tensors:
+    if precision == "fp16":
         spread[used] = values.to(torch.float32)
         return spread
     scales = torch.ones(len(used))
     scales[used.any(dim=1)] = tensors[SCALES].to(torch.float32)
-    if values.dtype == torch.uint8:
+    if precision == "int4":
         spread[used] = unpack_levels(values, int(used.sum())).to(torch.float32)
         return from_levels(spread, scales).where(used, 0.0)
     spread[used] = values.to(torch.float32)
@@ -60,12 +60,19 @@ def coefficients_of(tensors: Mapping[str, Tensor], used: Tensor) -> Tensor:
 def expected_coefficients(
     tensors: Mapping[str, Tensor], used: Tensor
 ) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-    """The name, shape and type of each tensor; the precision is read off the tensors."""
-    count = int(used.sum())
-    if SCALES not in tensors:
+    """The name, shape and type of each tensor, in the precision of those that there are."""
+    count, precision = int(used.sum()), precision_of(tensors)
+    if precision == "fp16":
         return {COEFFICIENTS: ((count,), torch.float16)}
-    packed = COEFFICIENTS in tensors and tensors[COEFFICIENTS].dtype == torch.uint8
+    packed = ((-(-count // 2),), torch.uint8)
     return {
-        COEFFICIENTS: ((-(-count // 2),), torch.uint8) if packed else ((count,), torch.int8),
+        COEFFICIENTS: packed if precision == "int4" else ((count,), torch.int8),
         SCALES: ((int(used.any(dim=1).sum()),), torch.float16),
     }
+
+
+def precision_of(tensors: Mapping[str, Tensor]) -> Precision:
+    """In which precision the tensors keep coefficients."""
+    if SCALES not in tensors:
+        return "fp16"
+    return "int4" if tensors[COEFFICIENTS].dtype == torch.uint8 else "int8"

@@ -92,7 +92,7 @@ def unpublished(store: Store, planned: Iterable[PlannedTask]) -> list[PlannedTas
         if store.current_hash(task.task_id) is None:
             left.append(task)
             continue
-        stored = restored(store.load(task.task_id).record.provenance)
+        stored = restored(store.load(task.task_id))
         wanted = {**task.data_provenance, **task.recipe.provenance()}
         for key, value in wanted.items():
             if stored.get(key) != value:

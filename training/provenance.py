@@ -1,4 +1,4 @@
-"""How a task was made, as its artifact's record says it: what is at its default is left out.
+"""How a task was made, as its artifact says it: without what is at its default, or in the tensors.
 
 The defaults belong to version 1 of the record. Changing one would change what the artifacts that
 are published say of themselves.
@@ -6,12 +6,13 @@ are published say of themselves.
 
 from collections.abc import Mapping
 
+from model_store.coefficient_tensors import precision_of
+from model_store.task_artifact import TaskArtifact
+
 Provenance = Mapping[str, str | int | float]
 
 LEFT_OUT: Provenance = {
     "stream_seed": 0,
-    "kind": "coefficients",
-    "precision": "fp16",
     "start": "randn",
     "penalty": 0.0,
     "learning_rate": 0.2,
@@ -23,12 +24,21 @@ LEFT_OUT: Provenance = {
     "patience": 0,
 }
 
+_IN_THE_TENSORS = ("kind", "precision")
+
 
 def recorded(provenance: Provenance) -> dict[str, str | int | float]:
     """What a record keeps of it."""
-    return {key: value for key, value in provenance.items() if LEFT_OUT.get(key) != value}
+    return {
+        key: value
+        for key, value in provenance.items()
+        if key not in _IN_THE_TENSORS and LEFT_OUT.get(key) != value
+    }
 
 
-def restored(kept: Provenance) -> dict[str, str | int | float]:
-    """All of it again, of what a record keeps."""
-    return {**LEFT_OUT, **kept}
+def restored(artifact: TaskArtifact) -> dict[str, str | int | float]:
+    """All of it again, of what an artifact keeps."""
+    of_tensors: dict[str, str | int | float] = {"kind": artifact.kind}
+    if artifact.kind != "supermask":
+        of_tensors["precision"] = precision_of(artifact.tensors)
+    return {**LEFT_OUT, **artifact.record.provenance, **of_tensors}

@@ -44,7 +44,7 @@ def test_the_recorded_accuracy_is_that_of_the_stored_bytes(
     assert stored.record.held_out_accuracy == artifact_accuracy(network, stored, held_out)
     assert stored.record.held_out_accuracy > 0.7
     assert stored.record.classes == digits.classes
-    said = restored(stored.record.provenance)
+    said = restored(stored)
     assert said == said | {"data": "digits", **recipe.provenance()}
 
 

@@ -34,16 +34,24 @@ def relative_entropy(entropy: float, classes: int) -> float:
 class Candidates:
     """The tasks that take part: those with coefficients first, then those with a mask of their own.
 
-    `coefficients` is `[T_c, L, K]`; each of `supermasks` maps every layer's name to a bool mask.
-    `statistics` maps the name of each to all tasks' own, `[T, channels]`.
+    `coefficients` is `[T_c, L, K]`; each of `supermasks` maps a layer's name to a bool mask, for
+    every layer, or for those whose coefficients are zero in a hybrid: the last `hybrids` tasks with
+    coefficients are the first with a mask. `statistics` maps the name of each to all tasks' own,
+    `[T, channels]`.
     """
 
     coefficients: Tensor
     supermasks: Sequence[Mapping[str, Tensor]] = ()
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
+    hybrids: int = 0
 
     def __len__(self) -> int:
-        return len(self.coefficients) + len(self.supermasks)
+        return self.first_masked + len(self.supermasks)
+
+    @property
+    def first_masked(self) -> int:
+        """Which task is the first with a mask."""
+        return len(self.coefficients) - self.hybrids
 
 
 def superpose(
@@ -56,14 +64,16 @@ def superpose(
     """
     if belief.shape != (len(candidates),):
         raise ValueError(f"expected a belief ({len(candidates)},), got {tuple(belief.shape)}")
-    split = len(candidates.coefficients)
-    averaged = torch.einsum("t,tlk->lk", belief[:split], candidates.coefficients)
+    by_coefficients = belief[: len(candidates.coefficients)]
+    averaged = torch.einsum("t,tlk->lk", by_coefficients, candidates.coefficients)
+    by_mask = belief[candidates.first_masked :]
     superposed = {}
     factors = multipliers(bank, averaged)
     for (name, weight), factor in zip(weights.items(), factors, strict=True):
         total = factor.view_as(weight)
-        for share, masks in zip(belief[split:], candidates.supermasks, strict=True):
-            total = total + share * masks[name]
+        for share, masks in zip(by_mask, candidates.supermasks, strict=True):
+            if name in masks:
+                total = total + share * masks[name]
         superposed[name] = weight * total
     return superposed | pooled_statistics(candidates.statistics, belief)
 
@@ -99,11 +109,13 @@ def one_shot_scores(
         for name, gradient in zip(leaves, gradients, strict=True)
     }
     by_coefficients = _gradient_by_coefficients(bank, list(by_multiplier.values()))  # [L, K]
-    scores = [-torch.einsum("tlk,lk->t", candidates.coefficients, by_coefficients)]
-    for masks in candidates.supermasks:
-        inner = [gradient[masks[name].flatten()].sum() for name, gradient in by_multiplier.items()]
-        scores.append(-torch.stack(inner).sum().unsqueeze(0))
-    return torch.cat(scores)
+    scores = torch.zeros_like(belief)
+    own = torch.einsum("tlk,lk->t", candidates.coefficients, by_coefficients)
+    scores[: len(own)] -= own
+    for task, masks in enumerate(candidates.supermasks, candidates.first_masked):
+        inner = [by_multiplier[name][mask.flatten()].sum() for name, mask in masks.items()]
+        scores[task] -= torch.stack(inner).sum()
+    return scores
 
 
 def _gradient_by_coefficients(bank: MaskBank, by_multiplier: list[Tensor]) -> Tensor:

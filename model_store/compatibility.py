@@ -9,7 +9,7 @@ from model_store.coefficient_tensors import expected_coefficients
 from model_store.errors import IncompatibleBackbone, InvalidArtifact
 from model_store.network import FrozenNetwork
 from model_store.statistics_tensor import expected_statistics
-from model_store.supermask_tensors import expected_tensors
+from model_store.supermask_tensors import expected_masks
 from model_store.task_artifact import TaskArtifact
 from model_store.task_record import MadeFor
 
@@ -29,17 +29,19 @@ def check_artifact(network: FrozenNetwork, artifact: TaskArtifact) -> None:
         raise InvalidArtifact(
             f"{classes} classes, but the backbone has {network.manifest.backbone.outputs} outputs"
         )
-    if artifact.kind == "coefficients":
+    _check_tensors(artifact.tensors, _expected_tensors(network, artifact))
+    if artifact.kind != "supermask":
         _check_coefficients(network, artifact)
-    else:
-        _check_supermask(network, artifact)
+    elif artifact.record.made_for.bank is not None:
+        raise InvalidArtifact("a dedicated supermask uses no bank, but its record names one")
+    _check_supermask(network, artifact)
     _check_statistics(network, artifact)
 
 
 def _check_fingerprints(network: FrozenNetwork, artifact: TaskArtifact) -> None:
     made_for = artifact.record.made_for
     here = MadeFor.of(network.manifest, uses_bank=True)
-    uses_bank = artifact.kind == "coefficients"
+    uses_bank = artifact.kind != "supermask"
     for what, expected, actual in (
         ("weights", here.weights, made_for.weights),
         ("preprocessing", here.preprocessing, made_for.preprocessing),
@@ -52,10 +54,16 @@ def _check_fingerprints(network: FrozenNetwork, artifact: TaskArtifact) -> None:
             )
 
 
+def _expected_tensors(network: FrozenNetwork, artifact: TaskArtifact) -> dict[str, _ShapeAndType]:
+    tensors, kind = artifact.tensors, artifact.kind
+    expected: dict[str, _ShapeAndType] = {}
+    if kind != "supermask":
+        expected |= expected_coefficients(tensors, network.used_by(kind))
+    expected |= expected_masks(tensors, network.masked_by(kind))
+    return expected | expected_statistics(network.statistics)
+
+
 def _check_coefficients(network: FrozenNetwork, artifact: TaskArtifact) -> None:
-    tensors = artifact.tensors
-    expected = expected_coefficients(tensors, network.bank.used)
-    _check_tensors(tensors, expected | expected_statistics(network.statistics))
     try:
         values = network.coefficients(artifact)
     except ValueError as error:
@@ -67,10 +75,6 @@ def _check_coefficients(network: FrozenNetwork, artifact: TaskArtifact) -> None:
 
 
 def _check_supermask(network: FrozenNetwork, artifact: TaskArtifact) -> None:
-    expected = expected_tensors(artifact.tensors, network.layers)
-    _check_tensors(artifact.tensors, expected | expected_statistics(network.statistics))
-    if artifact.record.made_for.bank is not None:
-        raise InvalidArtifact("a dedicated supermask uses no bank, but its record names one")
     try:
         network.supermask(artifact)
     except ValueError as error:

@@ -21,7 +21,7 @@ from model_store.manifest import BankRecord, Manifest
 from model_store.packing import pack_bits, unpack_bits
 from model_store.statistics_tensor import statistics_of
 from model_store.supermask_tensors import supermask_of
-from model_store.task_artifact import TaskArtifact
+from model_store.task_artifact import KINDS, TaskArtifact, TaskKind
 from model_store.tensor_bytes import read_tensors
 
 BANK_FILE = "bank.safetensors"
@@ -70,47 +70,61 @@ class FrozenNetwork:
         return statistics_of(artifact.tensors, self.statistics)
 
     def composed_weights(self, artifact: TaskArtifact) -> dict[str, Tensor]:
-        """The task's own weights, fp32: by coefficients over the bank, or by its own supermask."""
-        if artifact.kind == "coefficients":
-            return compose(self.weights, self.bank, self.coefficients(artifact).to(self.device))
-        masks = {name: mask.to(self.device) for name, mask in self.supermask(artifact).items()}
-        return masked_weights(self.weights, masks)
+        """The task's own weights, fp32: each layer by coefficients over the bank, or by a mask."""
+        composed: dict[str, Tensor] = {}
+        if artifact.kind != "supermask":
+            coefficients = self.coefficients(artifact).to(self.device)
+            composed = compose(self.weights, self.bank, coefficients)
+        masks = self._moved_supermask(artifact)
+        masked = {name: self.weights[name] for name in masks}
+        return composed | masked_weights(masked, masks)
 
     def coefficients(self, artifact: TaskArtifact) -> Tensor:
-        """The task's own, fp32 `[L, K]`, zero where no weight uses them.
+        """The task's own, fp32 `[L, K]`, zero where it has none.
 
-        Raises `ValueError` on a dedicated supermask, which has none.
+        Raises `ValueError` on a dedicated supermask, which has none at all.
         """
-        if artifact.kind != "coefficients":
+        if artifact.kind == "supermask":
             raise ValueError("a dedicated supermask has no coefficients")
-        return coefficients_of(artifact.tensors, self.bank.used)
+        return coefficients_of(artifact.tensors, self.used_by(artifact.kind))
+
+    def used_by(self, kind: TaskKind) -> Tensor:
+        """Which coefficients a task of that kind has, bool `[L, K]`: those that a weight uses."""
+        masked = {layer.name for layer in self.masked_by(kind)}
+        free = torch.tensor([layer.name not in masked for layer in self.layers])
+        return self.bank.used & free.unsqueeze(1)
+
+    def masked_by(self, kind: TaskKind) -> tuple[MaskedLayer, ...]:
+        """The layers for which a task of that kind has a dedicated mask."""
+        return {"coefficients": (), "hybrid": self.layers[-1:], "supermask": self.layers}[kind]
 
     def supermask(self, artifact: TaskArtifact) -> dict[str, Tensor]:
-        """The dedicated mask of each layer, bool, in the layer's shape."""
-        return supermask_of(artifact.tensors, self.layers)
+        """The dedicated mask of each layer that has one, bool, in the layer's shape."""
+        return supermask_of(artifact.tensors, self.masked_by(artifact.kind))
+
+    def _moved_supermask(self, artifact: TaskArtifact) -> dict[str, Tensor]:
+        return {name: mask.to(self.device) for name, mask in self.supermask(artifact).items()}
 
     def candidates(self, artifacts: Sequence[TaskArtifact]) -> Candidates:
         """The tasks as task inference takes them, in the order given.
 
-        Raises `ValueError` where one with coefficients follows one with a dedicated supermask.
+        Raises `ValueError` where that is not the order of `KINDS`.
         """
         kinds = [artifact.kind for artifact in artifacts]
-        split = kinds.count("coefficients")
-        if "supermask" in kinds[:split]:
-            raise ValueError("expected the tasks with coefficients before those with a supermask")
-        coefficients = torch.empty(split, len(self.layers), self.bank.size)
+        if kinds != sorted(kinds, key=KINDS.index):
+            raise ValueError(f"expected tasks in the order {', '.join(KINDS)}, got {kinds}"[:500])
+        hybrids = kinds.count("hybrid")
+        split = kinds.count("coefficients") + hybrids
+        coefficients = torch.empty(split, *self.bank.used.shape)
         for row, artifact in zip(coefficients, artifacts, strict=False):
             row.copy_(self.coefficients(artifact))
-        supermasks = [
-            {name: mask.to(self.device) for name, mask in self.supermask(artifact).items()}
-            for artifact in artifacts[split:]
-        ]
+        supermasks = [self._moved_supermask(artifact) for artifact in artifacts[split - hybrids :]]
         every = [self.task_statistics(artifact) for artifact in artifacts]
         statistics = {
             name: torch.stack([one[name] for one in every]).to(self.device)
             for name in statistics_shapes(self.statistics)
         }  # [T, channels] each
-        return Candidates(coefficients.to(self.device), supermasks, statistics)
+        return Candidates(coefficients.to(self.device), supermasks, statistics, hybrids)
 
 
 def frozen_network(manifest: Manifest, bank_bytes: bytes | None) -> FrozenNetwork:

@@ -29,6 +29,11 @@ def packed_supermask(masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
+def is_mask(name: str) -> bool:
+    """Whether a tensor of that name is a layer's mask."""
+    return name.startswith((BITS_PREFIX, INDICES_PREFIX))
+
+
 def supermask_of(tensors: Mapping[str, Tensor], layers: Sequence[MaskedLayer]) -> dict[str, Tensor]:
     """Each layer's mask, bool in the layer's shape; of tensors whose names and types are right.
 
@@ -37,7 +42,7 @@ def supermask_of(tensors: Mapping[str, Tensor], layers: Sequence[MaskedLayer]) -
     return {layer.name: _layer_mask(tensors, layer).reshape(layer.shape) for layer in layers}
 
 
-def expected_tensors(
+def expected_masks(
     tensors: Mapping[str, Tensor], layers: Sequence[MaskedLayer]
 ) -> dict[str, tuple[tuple[int | None, ...], torch.dtype]]:
     """For each layer the name, shape and type of its tensor; None is any length.

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import safetensors.torch
 from pydantic import ValidationError
@@ -16,10 +16,15 @@ from torch import Tensor
 
 from model_store.coefficient_tensors import COEFFICIENTS
 from model_store.errors import CorruptArtifact, InvalidTaskName
+from model_store.supermask_tensors import is_mask
 from model_store.task_record import TaskRecord
 from model_store.tensor_bytes import read_metadata, read_tensors
 
 RESERVED_TASK_NAMES = frozenset({"auto"})
+
+TaskKind = Literal["coefficients", "hybrid", "supermask"]
+KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
+"""In the order in which task inference takes tasks."""
 
 _METADATA_KEY = "impress_task"
 _TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -39,18 +44,21 @@ def checked_task_name(task_id: str) -> str:
 
 @dataclass(frozen=True)
 class TaskArtifact:
-    """A task: its record, and either quantised coefficients or a dedicated supermask.
+    """A task: its record, and quantised coefficients, a dedicated supermask, or both.
 
-    Where the backbone normalises, the task's statistics besides.
+    Both is a hybrid: coefficients for every layer but the last, a supermask for that one. Where the
+    backbone normalises, the task's statistics besides.
     """
 
     record: TaskRecord
     tensors: Mapping[str, Tensor]
 
     @property
-    def kind(self) -> Literal["coefficients", "supermask"]:
-        """Which of the two it holds."""
-        return "coefficients" if COEFFICIENTS in self.tensors else "supermask"
+    def kind(self) -> TaskKind:
+        """What its tensors are."""
+        if COEFFICIENTS not in self.tensors:
+            return "supermask"
+        return "hybrid" if any(map(is_mask, self.tensors)) else "coefficients"
 
     @property
     def tensor_bytes(self) -> int:

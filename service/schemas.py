@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from model_store.task_artifact import TaskKind
 from service.engine.task_identifier import Method
 
 
@@ -77,7 +78,9 @@ class TaskSummary(_Wire):
     task: str
     version: str
     """Content hash of its artifact."""
-    kind: Literal["coefficients", "supermask"]
+    kind: TaskKind
+    """Coefficients over the bank, a supermask, or a hybrid: a supermask of its own in the last
+    layer and coefficients in all others."""
 
 
 class TaskList(_Wire):

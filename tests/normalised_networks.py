@@ -14,7 +14,7 @@ from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
 from model_store.statistics_tensor import packed_statistics
 from model_store.supermask_tensors import packed_supermask
-from model_store.task_artifact import TaskArtifact
+from model_store.task_artifact import TaskArtifact, TaskKind
 from model_store.task_record import MadeFor, TaskRecord
 
 CLASSES = ("ant", "bee", "cat", "dog")
@@ -41,9 +41,9 @@ def normalised_network() -> FrozenNetwork:
 
 
 def normalised_artifact(
-    network: FrozenNetwork, seed: int, kind: str = "coefficients"
+    network: FrozenNetwork, seed: int, kind: TaskKind = "coefficients"
 ) -> TaskArtifact:
-    """Random coefficients, or a random dedicated supermask, and random statistics."""
+    """Random coefficients, a random dedicated supermask or both, and random statistics."""
     generator = torch.Generator().manual_seed(seed)
     statistics = {}
     for layer in network.statistics:
@@ -52,12 +52,12 @@ def normalised_artifact(
     manifest = network.manifest
     record = TaskRecord(
         classes=CLASSES,
-        made_for=MadeFor.of(manifest, uses_bank=kind == "coefficients"),
+        made_for=MadeFor.of(manifest, uses_bank=kind != "supermask"),
     )
-    if kind == "coefficients":
-        used = network.bank.used
+    own = {}
+    if kind != "supermask":
+        used = network.used_by(kind)
         own = quantised(torch.randn(used.shape, generator=generator), used, "fp16")
-    else:
-        scores = initial_scores(network.layers, generator)
-        own = packed_supermask({name: binary_mask(score, 0.5) for name, score in scores.items()})
+    scores = initial_scores(network.masked_by(kind), generator)
+    own |= packed_supermask({name: binary_mask(score, 0.5) for name, score in scores.items()})
     return TaskArtifact(record, {**own, **packed_statistics(statistics, network.statistics)})

@@ -1,7 +1,7 @@
-"""Learn one task's coefficients `[L, K]` over a frozen bank."""
+"""Learn one task's coefficients `[L, K]` over a frozen bank; of a hybrid, the last layer's mask."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -10,11 +10,13 @@ from masked_network.composition import compose
 from masked_network.quantisation import straight_through_four_bits
 from model_store.coefficient_tensors import Precision, quantised
 from model_store.network import FrozenNetwork
-from model_store.task_artifact import TaskArtifact
+from model_store.supermask_tensors import packed_supermask
+from model_store.task_artifact import TaskArtifact, TaskKind
 from training.artifacts import task_artifact
 from training.errors import OptionError
 from training.fitting import FitOptions, OnEpoch, OnStep, fit, unheard
 from training.image_sets import ImageSet
+from training.mask_rules import TOP_HALF, starting_scores
 from training.provenance import Provenance
 from training.starts import (
     RANDN,
@@ -31,7 +33,8 @@ class CoefficientRecipe:
     """Coefficients with the bank frozen (ImpressLearn 2210.01987, section 3).
 
     What is learned is `beta = alpha * sqrt(K * density)`, so that one learning rate serves every
-    bank. That scale is this project's own.
+    bank. That scale is this project's own. A hybrid, known from ImpressLearn's prototype, has a
+    dedicated mask on the last layer, top half by edge-popup, and learns it at the same time.
     """
 
     fit: FitOptions
@@ -39,21 +42,32 @@ class CoefficientRecipe:
     start: Start = RANDN
     penalty: float = 0.0
     """Weight of `norm_penalty`; 0 leaves it out."""
+    mask_learning_rate: float | None = None
+    """Of a hybrid's scores, which are not in the coefficients' units; None makes no hybrid."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.penalty < math.inf:
             raise OptionError(f"a penalty's weight is 0 or more, got {self.penalty}")
+        if self.mask_learning_rate is not None and not 0 < self.mask_learning_rate < math.inf:
+            raise OptionError(f"a learning rate is above 0, got {self.mask_learning_rate}")
+
+    @property
+    def kind(self) -> TaskKind:
+        """What it makes."""
+        return "coefficients" if self.mask_learning_rate is None else "hybrid"
 
     @property
     def from_earlier_tasks(self) -> bool:
         return self.start.kind == "mean"
 
     def provenance(self) -> Provenance:
+        rate = self.mask_learning_rate
         return {
-            "kind": "coefficients",
+            "kind": self.kind,
             "precision": self.precision,
             **self.start.provenance(),
             "penalty": self.penalty,
+            **({} if rate is None else {"mask_learning_rate": rate}),
             **self.fit.provenance(),
         }
 
@@ -71,13 +85,25 @@ class CoefficientRecipe:
     ) -> TaskArtifact:
         preprocessing = network.manifest.preprocessing
         held_out = task.held_out.examples(preprocessing)
-        scale, used = coefficient_scale(network), network.bank.used
-        alpha = initial_coefficients(network, self.start, self.fit.seed, earlier)
+        scale, used = coefficient_scale(network), network.used_by(self.kind)
+        alpha = initial_coefficients(network, self.start, self.fit.seed, earlier, self.kind)
         beta = (alpha / scale).requires_grad_()
+        layers = network.masked_by(self.kind)
+        scores = starting_scores(layers, TOP_HALF, self.fit.seed, ())
+        budget = TOP_HALF.budget(layers)
+
+        def compose_weights() -> Mapping[str, Tensor]:
+            coefficients = self._as_kept(beta * scale, used)
+            composed = compose(network.weights, network.bank, coefficients)
+            for name, score in scores.items():
+                mask = TOP_HALF.learnable_mask(score, budget[name])
+                composed[name] = network.weights[name] * mask
+            return composed
+
         fit(
             network.backbone,
-            lambda: compose(network.weights, network.bank, self._as_kept(beta * scale, used)),
-            [beta],
+            compose_weights,
+            [beta, *(score.requires_grad_() for score in scores.values())],
             task.train.examples(preprocessing),
             held_out,
             len(task.classes),
@@ -85,11 +111,16 @@ class CoefficientRecipe:
             on_step,
             (lambda: self.penalty * norm_penalty(beta * scale)) if self.penalty else None,
             on_epoch,
+            [self.mask_learning_rate or 0.0 for _ in scores],
         )
-        tensors = quantised(beta.detach() * scale, used, self.precision)
+        masks = {name: TOP_HALF.mask(score, budget[name]) for name, score in scores.items()}
+        tensors = {
+            **quantised(beta.detach() * scale, used, self.precision),
+            **packed_supermask(masks),
+        }
         provenance = {**data_provenance, **self.provenance()}
         if self.from_earlier_tasks:
-            provenance |= mean_provenance(sharing_the_bank(network, earlier))
+            provenance |= mean_provenance(sharing_the_bank(network, earlier, self.kind))
         return task_artifact(network, task, held_out, tensors, provenance)
 
     def _as_kept(self, coefficients: Tensor, used: Tensor) -> Tensor:

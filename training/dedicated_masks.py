@@ -13,11 +13,9 @@ from model_store.task_artifact import TaskArtifact
 from training.artifacts import task_artifact
 from training.fitting import Examples, FitOptions, OnEpoch, OnStep, fit, unheard
 from training.image_sets import ImageSet
-from training.mask_rules import MaskRule, ScoreStart, starting_scores
+from training.mask_rules import TOP_HALF, MaskRule, ScoreStart, starting_scores
 from training.provenance import Provenance
 from training.starts import mean_provenance
-
-TOP_HALF = MaskRule()
 
 
 def learn_supermask(

@@ -10,6 +10,7 @@ from masked_network.backbones import forward
 from masked_network.counter_random import random_permutation
 from masked_network.task_inference import entropy_nats, one_shot_scores
 from model_store.network import FrozenNetwork
+from model_store.task_artifact import KINDS
 from training.evaluation import KnownTask, OnTask
 
 IMAGE_COUNTS = (1, 4, 16)
@@ -41,8 +42,8 @@ def infer_tasks(
     Entropies are taken as a share of the uniform answer's, so that tasks of few classes compare. A
     task made from the same data counts as right.
     """
-    # Candidates come with coefficients first, and so does everything that is indexed by task here.
-    ordered = sorted(known, key=lambda task: task.artifact.kind != "coefficients")
+    # Candidates come in the order of their kinds, as does all that is indexed by task here.
+    ordered = sorted(known, key=lambda task: KINDS.index(task.artifact.kind))
     candidates = network.candidates([task.artifact for task in ordered])
     classes = max(len(task.artifact.record.classes) for task in ordered)
     right = torch.tensor([[a.same_data(b) for b in ordered] for a in ordered])

@@ -64,6 +64,9 @@ class MaskRule:
         return straight_through_mask(scores, density)
 
 
+TOP_HALF = MaskRule()
+
+
 def starting_scores(
     layers: Sequence[MaskedLayer],
     rule: MaskRule,

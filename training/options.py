@@ -17,6 +17,7 @@ from training.starts import StartKind
 from training.task_streams import StreamKind, TaskStream
 
 DEFAULT_STEPS = 1000
+MASK_LEARNING_RATE = 3e-3
 
 StoreFolder = Annotated[Path, typer.Option("--store", help="The store's folder.")]
 Data = Annotated[
@@ -124,6 +125,16 @@ Penalty = Annotated[
         min=0, help="Weight of (|alpha|_1 - 1)^2, layer by layer; ImpressLearn's is 0.005."
     ),
 ]
+Hybrid = Annotated[
+    bool,
+    typer.Option(
+        "--hybrid", help="A mask of its own in the last layer, coefficients in all others."
+    ),
+]
+MaskLearningRate = Annotated[
+    float | None,
+    typer.Option(help=f"Hybrid: of the mask's scores; {MASK_LEARNING_RATE} where left out."),
+]
 Rule = Annotated[
     RuleName, typer.Option("--rule", help="Keep a share by the score's size, or each score >= 0.")
 ]
@@ -167,6 +178,14 @@ def fit_choices(
         raise OptionError(f"an exposure is 0 or more, got {exposure}")
     options = FitOptions(1, rate, batch_size, exposure, seed, optimizer, patience=patience)
     return FitChoices(epochs, options)
+
+
+def hybrid_rate(hybrid: bool, mask_learning_rate: float | None) -> float | None:
+    """The learning rate of a hybrid's mask; None for no hybrid. Raises `OptionError`."""
+    if not hybrid and mask_learning_rate is not None:
+        raise OptionError("a mask's learning rate is a hybrid's: give --hybrid with it")
+    rate = MASK_LEARNING_RATE if mask_learning_rate is None else mask_learning_rate
+    return rate if hybrid else None
 
 
 def task_stream(kind: StreamKind, seed: int, degrees: float, classes_per_task: int) -> TaskStream:

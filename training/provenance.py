@@ -16,6 +16,7 @@ LEFT_OUT: Provenance = {
     "start": "randn",
     "penalty": 0.0,
     "learning_rate": 0.2,
+    "mask_learning_rate": 3e-3,
     "batch_size": 128,
     "exposure": 0.5,
     "seed": 0,

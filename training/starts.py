@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model_store.manifest import short_fingerprint
 from model_store.network import FrozenNetwork
-from model_store.task_artifact import TaskArtifact
+from model_store.task_artifact import TaskArtifact, TaskKind
 from training.errors import OptionError
 
 StartKind = Literal["randn", "mean", "one-hot", "uniform"]
@@ -57,15 +57,19 @@ def check_start(start: Start, bank_size: int) -> None:
 
 
 def initial_coefficients(
-    network: FrozenNetwork, start: Start, seed: int, earlier: Sequence[TaskArtifact]
+    network: FrozenNetwork,
+    start: Start,
+    seed: int,
+    earlier: Sequence[TaskArtifact],
+    kind: TaskKind = "coefficients",
 ) -> Tensor:
-    """Coefficients `[L, K]` to start from, zero where no weight uses them.
+    """Coefficients `[L, K]` that a task of that kind starts from, zero where it has none.
 
-    A mean of no tasks is a randn start.
+    A mean is of earlier tasks of the same kind; of no tasks it is a randn start.
     """
     check_start(start, network.bank.size)
-    used = network.bank.used
-    shared = sharing_the_bank(network, earlier)
+    used = network.used_by(kind)
+    shared = sharing_the_bank(network, earlier, kind)
     if start.kind == "mean" and shared:
         together = torch.stack([network.coefficients(task) for task in shared])  # [T, L, K]
         return together.to(torch.float64).mean(dim=0).to(torch.float32)
@@ -79,11 +83,12 @@ def initial_coefficients(
 
 
 def sharing_the_bank(
-    network: FrozenNetwork, tasks: Sequence[TaskArtifact]
+    network: FrozenNetwork, tasks: Sequence[TaskArtifact], kind: TaskKind = "coefficients"
 ) -> tuple[TaskArtifact, ...]:
-    """Those of the tasks that are coefficients over the network's bank."""
+    """Those of the tasks that are of that kind, over the network's bank."""
     bank = short_fingerprint(network.manifest.bank.fingerprint)
-    return tuple(task for task in tasks if task.record.made_for.bank == bank)
+    of_kind = [task for task in tasks if task.kind == kind]
+    return tuple(task for task in of_kind if task.record.made_for.bank == bank)
 
 
 def mean_provenance(tasks: Sequence[TaskArtifact]) -> dict[str, str | int | float]:

@@ -15,15 +15,17 @@ from training.continual import PlannedTask, plan_tasks, publish_tasks, unpublish
 from training.data_choices import read_data
 from training.errors import OptionError
 from training.image_sets import ImageSet
-from training.options import FitChoices, fit_choices, task_stream
+from training.options import (
+    MASK_LEARNING_RATE,
+    FitChoices,
+    fit_choices,
+    hybrid_rate,
+    task_stream,
+)
 from training.run_records import OnTaskEpoch, begin_run, unrecorded
 from training.starts import Start, check_start
 from training.stores import StoreChoices, create_store, open_store
-from training.task_commands import (
-    COEFFICIENT_LEARNING_RATE,
-    DEFAULT_EXPOSURE,
-    MASK_LEARNING_RATE,
-)
+from training.task_commands import COEFFICIENT_LEARNING_RATE, DEFAULT_EXPOSURE
 from training.task_streams import TaskStream
 from training.threads import use_threads_that_help
 
@@ -97,6 +99,8 @@ def learn_stream(
     start: options.StartOption = "randn",
     start_index: options.StartIndex = None,
     penalty: options.Penalty = 0.0,
+    hybrid: options.Hybrid = False,
+    mask_learning_rate: options.MaskLearningRate = None,
     seed: options.LearnerSeed = 0,
     run: options.Run = None,
 ) -> None:
@@ -113,6 +117,7 @@ def learn_stream(
             epochs, learning_rate, rate, batch_size, exposure, seed, patience=patience
         )
         first = Start(start, start_index)
+        mask_rate = hybrid_rate(hybrid, mask_learning_rate)
         opened = open_store(store)
         if opened is not None:
             choices.check(store, opened.network.manifest)
@@ -123,7 +128,7 @@ def learn_stream(
             task_rule,
             range(tasks),
             lambda images: CoefficientRecipe(
-                learning.for_images(images), precision, first, penalty
+                learning.for_images(images), precision, first, penalty, mask_rate
             ),
         )
         check_start(

@@ -18,14 +18,13 @@ from training.dedicated_masks import MaskRecipe
 from training.errors import OptionError
 from training.evaluation import natural_order
 from training.mask_rules import MaskRule
-from training.options import fit_choices, task_stream
+from training.options import MASK_LEARNING_RATE, fit_choices, hybrid_rate, task_stream
 from training.run_records import OnTaskEpoch, begin_run
 from training.starts import Start
 from training.task_streams import TaskStream
 from training.threads import use_threads_that_help
 
 COEFFICIENT_LEARNING_RATE = 0.2
-MASK_LEARNING_RATE = 3e-3
 DEFAULT_EXPOSURE = 0.5
 """Names the right one of ten Permuted MNIST tasks from one image in 97 % of trials (by the entropy
 of every task), for 1.6 points of accuracy; 0.1 does so in 84 % and costs none; 0 in 55 %."""
@@ -53,6 +52,8 @@ def learn_task(
     start: options.StartOption = "randn",
     start_index: options.StartIndex = None,
     penalty: options.Penalty = 0.0,
+    hybrid: options.Hybrid = False,
+    mask_learning_rate: options.MaskLearningRate = None,
     seed: options.LearnerSeed = 0,
     run: options.Run = None,
 ) -> None:
@@ -63,6 +64,7 @@ def learn_task(
             epochs, learning_rate, rate, batch_size, exposure, seed, patience=patience
         )
         first = Start(start, start_index)
+        mask_rate = hybrid_rate(hybrid, mask_learning_rate)
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
         _learn_one(
             store,
@@ -70,7 +72,9 @@ def learn_task(
             tasks,
             index,
             _task_name(tasks, index, task_id, ""),
-            lambda images: CoefficientRecipe(choices.for_images(images), precision, first, penalty),
+            lambda images: CoefficientRecipe(
+                choices.for_images(images), precision, first, penalty, mask_rate
+            ),
             out,
             partial(begin_run, run, context.info_name, context.params),
         )

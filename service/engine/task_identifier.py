@@ -19,6 +19,7 @@ from masked_network.task_inference import (
     relative_entropy,
 )
 from model_store.network import FrozenNetwork
+from model_store.task_artifact import KINDS
 from service.engine.registry import RegisteredTask
 
 Method = Literal["one-shot", "short-list"]
@@ -103,7 +104,7 @@ class TaskIdentifier:
         return [ordered[index] for index in best]
 
     def _stack(self, tasks: tuple[RegisteredTask, ...]) -> tuple[list[RegisteredTask], Candidates]:
-        ordered = sorted(tasks, key=lambda task: task.artifact.kind != "coefficients")
+        ordered = sorted(tasks, key=lambda task: KINDS.index(task.artifact.kind))
         return ordered, self._network.candidates([task.artifact for task in ordered])
 
     @torch.no_grad()

@@ -25,29 +25,40 @@ BACKBONE = build_backbone("lenet-300-100", (1, 3, 3), 5)
 LAYERS = masked_layers(BACKBONE)
 WEIGHTS = {name: weight.double() for name, weight in signed_constant_weights(LAYERS, 1).items()}
 BANKS = [partition_bank(LAYERS, 6, 1), random_bank(LAYERS, 11, 0.4, 1)]
-MIXTURES = [(1, 0), (4, 0), (0, 1), (0, 3), (3, 2)]
+MIXTURES = [(1, 0, 0), (4, 0, 0), (0, 1, 0), (0, 3, 0), (3, 2, 0), (0, 0, 2), (2, 1, 2)]
 
 each_bank = pytest.mark.parametrize("bank", BANKS, ids=["partition", "random"])
-each_mixture = pytest.mark.parametrize(("composed", "dedicated"), MIXTURES)
+each_mixture = pytest.mark.parametrize(("composed", "dedicated", "hybrids"), MIXTURES)
 
 
-def candidates_of(bank: MaskBank, composed: int, dedicated: int) -> Candidates:
+def candidates_of(bank: MaskBank, composed: int, dedicated: int, hybrids: int = 0) -> Candidates:
+    """So many tasks by coefficients, by a mask, and by a mask of the last layer alone."""
     generator = torch.Generator().manual_seed(1)
-    shape = (composed, len(LAYERS), bank.size)
+    shape = (composed + hybrids, len(LAYERS), bank.size)
     coefficients = torch.randn(shape, generator=generator, dtype=torch.float64)
+    coefficients[composed:, -1] = 0
     supermasks = [
-        {layer.name: torch.rand(layer.shape, generator=generator) < 0.5 for layer in LAYERS}
-        for _ in range(dedicated)
+        {layer.name: torch.rand(layer.shape, generator=generator) < 0.5 for layer in layers}
+        for layers in [LAYERS[-1:]] * hybrids + [LAYERS] * dedicated
     ]
-    return Candidates(coefficients, supermasks)
+    return Candidates(coefficients, supermasks, hybrids=hybrids)
+
+
+def tasks_of(bank: MaskBank, candidates: Candidates) -> list[dict[str, Tensor]]:
+    """Every task's own weights."""
+    tasks = [compose(WEIGHTS, bank, one) for one in candidates.coefficients]
+    tasks += [{}] * (len(candidates.supermasks) - candidates.hybrids)
+    for task, masks in enumerate(candidates.supermasks, len(tasks) - len(candidates.supermasks)):
+        masked = {name: WEIGHTS[name] for name in masks}
+        tasks[task] = tasks[task] | masked_weights(masked, masks)
+    return tasks
 
 
 def naive_superposition(
     bank: MaskBank, candidates: Candidates, belief: Tensor
 ) -> Mapping[str, Tensor]:
     """Every task's own weights, dense, each times its belief."""
-    tasks = [compose(WEIGHTS, bank, one) for one in candidates.coefficients]
-    tasks += [masked_weights(WEIGHTS, masks) for masks in candidates.supermasks]
+    tasks = tasks_of(bank, candidates)
     return {
         name: torch.stack([p * task[name] for p, task in zip(belief, tasks, strict=True)]).sum(0)
         for name in WEIGHTS
@@ -57,10 +68,10 @@ def naive_superposition(
 @each_bank
 @each_mixture
 def test_superposition_is_the_naive_sum_over_tasks(
-    bank: MaskBank, composed: int, dedicated: int
+    bank: MaskBank, composed: int, dedicated: int, hybrids: int
 ) -> None:
-    candidates = candidates_of(bank, composed, dedicated)
-    assert len(candidates) == composed + dedicated
+    candidates = candidates_of(bank, composed, dedicated, hybrids)
+    assert len(candidates) == composed + dedicated + hybrids
     generator = torch.Generator().manual_seed(2)
     belief = torch.rand(len(candidates), generator=generator, dtype=torch.float64).softmax(0)
     torch.testing.assert_close(
@@ -81,10 +92,9 @@ def test_superposition_is_the_composition_of_averaged_coefficients(bank: MaskBan
 
 @each_bank
 def test_belief_in_one_task_alone_is_that_task(bank: MaskBank) -> None:
-    candidates = candidates_of(bank, 2, 2)
-    tasks = [compose(WEIGHTS, bank, one) for one in candidates.coefficients]
-    tasks += [masked_weights(WEIGHTS, masks) for masks in candidates.supermasks]
-    for belief, task in zip(torch.eye(4, dtype=torch.float64), tasks, strict=True):
+    candidates = candidates_of(bank, 2, 2, 1)
+    tasks = tasks_of(bank, candidates)
+    for belief, task in zip(torch.eye(5, dtype=torch.float64), tasks, strict=True):
         torch.testing.assert_close(superpose(WEIGHTS, bank, candidates, belief), task)
 
 
@@ -92,9 +102,9 @@ def test_belief_in_one_task_alone_is_that_task(bank: MaskBank) -> None:
 @each_mixture
 @pytest.mark.parametrize("classes", [2, 5])
 def test_one_shot_scores_are_the_gradient_through_the_naive_superposition(
-    bank: MaskBank, composed: int, dedicated: int, classes: int
+    bank: MaskBank, composed: int, dedicated: int, hybrids: int, classes: int
 ) -> None:
-    candidates = candidates_of(bank, composed, dedicated)
+    candidates = candidates_of(bank, composed, dedicated, hybrids)
     inputs = torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(3)).double()
     total = len(candidates)
     belief = torch.full((total,), 1 / total, dtype=torch.float64, requires_grad=True)

@@ -21,7 +21,7 @@ from model_store.supermask_tensors import packed_supermask
 from model_store.task_artifact import TaskArtifact
 from model_store.task_record import MadeFor, TaskRecord
 
-FORMS = ["fp16", "int8", "int4", "supermask", "sparse"]
+FORMS = ["fp16", "int8", "int4", "hybrid", "supermask", "sparse"]
 
 
 def _network(kind: BankKind) -> FrozenNetwork:
@@ -88,8 +88,12 @@ def _artifact(
             {name: binary_mask(one, density) for name, one in scores.items()}
         )
     else:
-        used = network.bank.used
-        tensors = quantised(torch.randn(used.shape, generator=generator), used, form)
+        used = network.used_by("hybrid" if form == "hybrid" else "coefficients")
+        coefficients = torch.randn(used.shape, generator=generator)
+        tensors = quantised(coefficients, used, "int8" if form == "hybrid" else form)
+    if form == "hybrid":
+        scores = initial_scores(network.layers[-1:], generator)
+        tensors |= packed_supermask({name: binary_mask(one, 0.5) for name, one in scores.items()})
     here = MadeFor.of(network.manifest, uses_bank="coefficients" in tensors)
     fields: dict[str, Any] = {
         "classes": ("shirt", "côte"),

@@ -166,6 +166,23 @@ def test_artifact_of_a_supermask_keeps_its_weights_and_no_others(
         assert torch.equal(composed[layer.name], network.weights[layer.name].where(kept, 0.0))
 
 
+def test_hybrid_is_composed_over_the_bank_but_for_its_last_layer(
+    each_network: FrozenNetwork, make_artifact: MakeArtifact
+) -> None:
+    artifact = make_artifact(each_network, "hybrid")
+    assert artifact.kind == "hybrid"
+    coefficients = each_network.coefficients(artifact)
+    assert bool(coefficients[:-1].all())
+    assert not coefficients[-1].any()
+    expected = compose(each_network.weights, each_network.bank, coefficients)
+    ((last, kept),) = each_network.supermask(artifact).items()
+    assert last == "classifier.weight"
+    expected[last] = each_network.weights[last].where(kept, 0.0)
+    composed = each_network.composed(artifact)
+    assert list(composed) == list(expected)
+    assert all(torch.equal(composed[name], weight) for name, weight in expected.items())
+
+
 def test_network_moved_is_the_same_network(
     each_network: FrozenNetwork, make_artifact: MakeArtifact
 ) -> None:
@@ -180,7 +197,7 @@ def test_network_moved_is_the_same_network(
 def test_every_form_that_the_trainer_makes_fits(
     each_network: FrozenNetwork, make_artifact: MakeArtifact
 ) -> None:
-    for form in ("fp16", "int8", "supermask", "sparse"):
+    for form in ("fp16", "int8", "int4", "hybrid", "supermask", "sparse"):
         check_artifact(each_network, make_artifact(each_network, form, classes=tuple("abcde")))
 
 
@@ -195,6 +212,7 @@ OTHER = "0" * 16
         ("int8", "preprocessing", OTHER),
         ("supermask", "preprocessing", OTHER),
         ("int8", "bank", OTHER),
+        ("hybrid", "bank", OTHER),
         ("fp16", "bank", None),
     ],
 )
@@ -316,8 +334,54 @@ def _unpacked_layer(tensors: dict[str, Tensor]) -> None:
     tensors["supermask/classifier.weight"] = torch.ones(500, dtype=torch.bool)
 
 
+def _short_classifier(tensors: dict[str, Tensor]) -> None:
+    tensors["supermask/classifier.weight"] = tensors["supermask/classifier.weight"][1:]
+
+
 def _set_padding(tensors: dict[str, Tensor]) -> None:
     tensors["supermask/classifier.weight"] = pack_bits(torch.ones(504, dtype=torch.bool))
+
+
+def _coefficients_of_the_last_layer(tensors: dict[str, Tensor]) -> None:
+    tensors["coefficients"], tensors["scales"] = BYTES, SCALES
+
+
+def _mask_of_a_layer_with_coefficients(tensors: dict[str, Tensor]) -> None:
+    tensors["supermask/hidden2.weight"] = torch.zeros(3750, dtype=torch.uint8)
+
+
+def _no_coefficients(tensors: dict[str, Tensor]) -> None:
+    del tensors["coefficients"], tensors["scales"]
+
+
+def _no_mask(tensors: dict[str, Tensor]) -> None:
+    del tensors["supermask/classifier.weight"]
+
+
+def _nan_scale(tensors: dict[str, Tensor]) -> None:
+    tensors["scales"] = with_value(tensors["scales"], float("nan"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _coefficients_of_the_last_layer,
+        _mask_of_a_layer_with_coefficients,
+        _no_coefficients,
+        _no_mask,
+        _nan_scale,
+        _set_padding,
+        _short_classifier,
+    ],
+)
+def test_hybrid_that_does_not_fit_is_invalid(
+    network: FrozenNetwork, make_artifact: MakeArtifact, damage: Damage
+) -> None:
+    artifact = make_artifact(network, "hybrid")
+    tensors = dict(artifact.tensors)
+    damage(tensors)
+    with pytest.raises(InvalidArtifact):
+        check_artifact(network, TaskArtifact(artifact.record, tensors))
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,7 @@ from model_store.errors import InvalidArtifact
 from model_store.network import FrozenNetwork, frozen_network
 from model_store.statistics_tensor import STATISTICS, packed_statistics
 from model_store.store import Store
-from model_store.task_artifact import (
-    TaskArtifact,
-    parse_artifact,
-)
+from model_store.task_artifact import KINDS, TaskArtifact, TaskKind, parse_artifact
 from model_store.verify import verify_store
 from tests.normalised_networks import normalised_artifact, normalised_network
 
@@ -30,7 +27,7 @@ def normalising() -> FrozenNetwork:
     return normalised_network()
 
 
-@pytest.fixture(params=["coefficients", "supermask"])
+@pytest.fixture(params=KINDS)
 def artifact(request: pytest.FixtureRequest, normalising: FrozenNetwork) -> TaskArtifact:
     return normalised_artifact(normalising, 1, request.param)
 
@@ -161,7 +158,7 @@ def test_variance_is_never_rounded_down_to_zero() -> None:
 
 
 def test_candidates_are_stacked_in_the_order_given(normalising: FrozenNetwork) -> None:
-    kinds = ["coefficients", "coefficients", "supermask"]
+    kinds: list[TaskKind] = ["coefficients", "hybrid", "supermask"]
     artifacts = [normalised_artifact(normalising, seed, kind) for seed, kind in enumerate(kinds)]
     candidates = normalising.candidates(artifacts)
     assert len(candidates) == 3
@@ -169,5 +166,6 @@ def test_candidates_are_stacked_in_the_order_given(normalising: FrozenNetwork) -
     for name, stacked in candidates.statistics.items():
         expected = torch.stack([normalising.task_statistics(one)[name] for one in artifacts])
         assert torch.equal(stacked, expected)
-    with pytest.raises(ValueError, match="before those with a supermask"):
+    assert candidates.hybrids == 1
+    with pytest.raises(ValueError, match="in the order coefficients, hybrid, supermask"):
         normalising.candidates(artifacts[::-1])

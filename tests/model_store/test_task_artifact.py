@@ -90,6 +90,7 @@ def test_tensor_bytes_are_those_of_the_form(
     layers = [300 * 9, 100 * 300, 5 * 100]
     packed = sum(-(-weights // 8) for weights in layers)
     assert make_artifact(network, "supermask").tensor_bytes == packed
+    assert make_artifact(network, "hybrid").tensor_bytes == 2 * 10 + 2 * 2 + 63
     kept = sum(round(0.01 * weights) for weights in layers)
     assert make_artifact(network, "sparse").tensor_bytes == 4 * kept
 

@@ -15,7 +15,7 @@ from model_store.task_artifact import TaskArtifact
 from model_store.verify import Finding, Verification, verify_store
 
 MakeArtifact = Callable[..., TaskArtifact]
-FORMS = ["fp16", "int8", "int4", "supermask"]
+FORMS = ["fp16", "int8", "int4", "hybrid", "supermask"]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
 from model_store.store import Store
 from model_store.supermask_tensors import packed_supermask
-from model_store.task_artifact import TaskArtifact
+from model_store.task_artifact import TaskArtifact, TaskKind
 from model_store.task_record import MadeFor, TaskRecord
 from service.telemetry import Telemetry
 from tests.real_parts import RedisServer
@@ -60,25 +60,25 @@ def network() -> FrozenNetwork:
 
 @pytest.fixture(scope="session")
 def make_artifact(network: FrozenNetwork) -> MakeArtifact:
-    """Makes an artifact from a seed: random coefficients, or a random dedicated supermask."""
+    """Makes an artifact from a seed: random coefficients, a random dedicated supermask, or both."""
 
     def make(
-        seed: int, kind: str = "coefficients", classes: tuple[str, ...] = CLASSES
+        seed: int, kind: TaskKind = "coefficients", classes: tuple[str, ...] = CLASSES
     ) -> TaskArtifact:
         generator = torch.Generator().manual_seed(seed)
         manifest = network.manifest
         record = TaskRecord(
             classes=classes,
-            made_for=MadeFor.of(manifest, uses_bank=kind == "coefficients"),
+            made_for=MadeFor.of(manifest, uses_bank=kind != "supermask"),
             provenance={"seed": seed},
         )
-        if kind == "coefficients":
-            used = network.bank.used
-            coefficients = torch.randn(used.shape, generator=generator)
-            return TaskArtifact(record, quantised(coefficients, used, "fp16"))
-        scores = initial_scores(network.layers, generator)
+        tensors = {}
+        if kind != "supermask":
+            used = network.used_by(kind)
+            tensors = quantised(torch.randn(used.shape, generator=generator), used, "fp16")
+        scores = initial_scores(network.masked_by(kind), generator)
         masks = {name: binary_mask(score, 0.5) for name, score in scores.items()}
-        return TaskArtifact(record, packed_supermask(masks))
+        return TaskArtifact(record, tensors | packed_supermask(masks))
 
     return make
 

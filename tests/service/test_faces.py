@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from masked_network.backbones import forward
 from model_store.network import FrozenNetwork
 from model_store.store import Store
-from model_store.task_artifact import TaskArtifact
+from model_store.task_artifact import KINDS, TaskArtifact
 from service.app import create_app
 from service.readiness import Readiness
 from service.settings import Settings
@@ -204,10 +204,15 @@ def test_service_abstains_below_the_margin(store: Store, rows: np.ndarray) -> No
         assert "task" not in auto["parameters"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_uploaded_task_answers_at_once_and_is_listed(
-    client: TestClient, network: FrozenNetwork, make_artifact: MakeArtifact, rows: np.ndarray
+    client: TestClient,
+    network: FrozenNetwork,
+    make_artifact: MakeArtifact,
+    rows: np.ndarray,
+    kind: str,
 ) -> None:
-    artifact = make_artifact(50)
+    artifact = make_artifact(50, kind)
     put = client.put("/v1/tasks/new", content=artifact.content)
     assert put.status_code == 201
     assert put.headers["etag"] == f'"{artifact.content_hash}"'
@@ -216,6 +221,8 @@ def test_uploaded_task_answers_at_once_and_is_listed(
     assert np.allclose(output(infer(client, "new", rows), "logits"), expected, atol=1e-5)
     details = client.get("/v1/tasks/new").json()
     assert details["version"] == artifact.content_hash
+    assert details["kind"] == kind
+    assert details["artifact_bytes"] == len(artifact.content)
     assert details["classes"] == ["ant", "bee", "cat", "dog"]
     assert details["rows_predicted"] == 5
     assert "new" in [one["task"] for one in client.get("/v1/tasks").json()["tasks"]]

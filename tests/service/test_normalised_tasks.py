@@ -14,12 +14,18 @@ from masked_network.backbones import forward
 from masked_network.task_inference import entropy_nats, one_shot_scores
 from model_store.network import FrozenNetwork
 from model_store.store import Store
+from model_store.task_artifact import TaskKind
 from service.app import create_app
 from service.readiness import Readiness
 from service.settings import Settings
 from tests.normalised_networks import CLASSES, normalised_artifact, normalised_network
 
-KINDS = {"task-0": "coefficients", "task-1": "coefficients", "task-2": "supermask"}
+KINDS: dict[str, TaskKind] = {
+    "task-0": "coefficients",
+    "task-1": "coefficients",
+    "task-2": "hybrid",
+    "task-3": "supermask",
+}
 
 
 @pytest.fixture(scope="module")

@@ -72,6 +72,25 @@ def test_a_mask_is_a_task_of_the_same_store(store: Path) -> None:
     assert Store.open(store).load("digits-mask").record.provenance["start_tasks"] == 1
 
 
+def test_a_hybrid_is_a_task_of_the_same_store_and_goes_on_as_one(store: Path) -> None:
+    task = ("task", "--store", store, *DIGITS, "--stream", "permuted", *QUICK)
+    refused = run(*task, "--mask-learning-rate", 0.01)
+    assert refused.exit_code == 2
+    assert "give --hybrid with it" in refused.stderr
+    succeed(*task, "--hybrid", "--mask-learning-rate", 0.01)
+    artifact = Store.open(store).load("permuted-0")
+    assert artifact.kind == "hybrid"
+    assert artifact.tensor_bytes == 2 * 16 * 2 + 125
+    assert artifact.record.provenance["mask_learning_rate"] == 0.01
+    stream = ("stream", "--store", store, *DIGITS, *QUICK, "--tasks", 2)
+    other = run(*stream)
+    assert other.exit_code == 2
+    assert "permuted-0 was made with kind 'hybrid', not 'coefficients'" in other.stderr
+    again = succeed(*stream, "--hybrid", "--mask-learning-rate", 0.01)
+    assert "1 tasks learned, 1 were there already" in again.stdout
+    assert "hybrid" in succeed("evaluate", "--store", store, *DIGITS, "--trials", 1).stdout
+
+
 def test_a_data_set_as_it_is_becomes_a_task_by_name(store: Path) -> None:
     plain = ("task", "--store", store, *DIGITS, *QUICK)
     refused = run(*plain)

@@ -8,7 +8,7 @@ import torch
 from model_store.compatibility import check_artifact
 from model_store.errors import InvalidArtifact
 from model_store.network import FrozenNetwork
-from model_store.task_artifact import parse_artifact
+from model_store.task_artifact import TaskArtifact, parse_artifact
 from training.artifacts import Recipe, artifact_accuracy
 from training.coefficients import CoefficientRecipe, norm_penalty
 from training.dedicated_masks import MaskRecipe
@@ -27,6 +27,8 @@ RECIPES = [
     pytest.param(CoefficientRecipe(FIT, "int4"), id="int4"),
     pytest.param(CoefficientRecipe(replace(FIT, exposure=0.5)), id="exposure"),
     pytest.param(CoefficientRecipe(FIT, penalty=1e-4), id="penalty"),
+    pytest.param(CoefficientRecipe(FIT, mask_learning_rate=3e-3), id="hybrid"),
+    pytest.param(CoefficientRecipe(FIT, "int4", mask_learning_rate=1e-2), id="int4 hybrid"),
     pytest.param(MaskRecipe(FitOptions(4, 3e-3, 64)), id="supermask"),
     pytest.param(MaskRecipe(FitOptions(4, 3e-3, 64), MaskRule("threshold")), id="threshold"),
 ]
@@ -96,6 +98,23 @@ def test_a_mask_keeps_its_density_and_names_no_bank(
     assert artifact.record.made_for.bank is None
 
 
+def test_a_hybrid_learns_its_mask_along_with_its_coefficients(
+    network: FrozenNetwork, digits: ImageSet
+) -> None:
+    def learned(rate: float, mask_rate: float) -> TaskArtifact:
+        recipe = CoefficientRecipe(FitOptions(1, rate), mask_learning_rate=mask_rate)
+        return recipe.learn(network, digits, {})
+
+    standing, by_mask, by_both = learned(1e-12, 1e-12), learned(1e-12, 0.01), learned(0.2, 0.01)
+    reached = [artifact.record.held_out_accuracy or 0 for artifact in (standing, by_mask, by_both)]
+    assert reached == sorted(reached)
+    for artifact in (standing, by_mask, by_both):
+        (kept,) = network.supermask(artifact).values()
+        assert int(kept.sum()) == 500
+    moved = network.coefficients(by_mask) - network.coefficients(standing)
+    assert float(moved.abs().max()) < 1e-6
+
+
 def test_the_penalty_is_zero_where_each_layers_sizes_sum_to_one() -> None:
     assert float(norm_penalty(torch.tensor([[0.25, -0.75], [1.0, 0.0]]))) == 0
     assert float(norm_penalty(torch.tensor([[1.0, -2.0], [0.0, 0.0]]))) == 4 + 1
@@ -109,6 +128,12 @@ def test_a_penalty_draws_coefficients_to_a_unit_sum(
         return float(norm_penalty(network.coefficients(recipe.learn(network, digits, {}))))
 
     assert distance(0.005) < distance(0.0) / 4
+
+
+def test_a_mask_learning_rate_of_no_size_is_refused() -> None:
+    for rate in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(OptionError, match="above 0"):
+            CoefficientRecipe(FIT, mask_learning_rate=rate)
 
 
 def test_a_penalty_of_no_size_is_refused() -> None:

@@ -47,6 +47,16 @@ def test_a_mean_start_is_the_mean_of_the_tasks_that_share_the_bank(
     assert learned.record.provenance["start_tasks"] == 2
 
 
+def test_a_mean_start_is_of_tasks_of_the_same_kind(
+    network: FrozenNetwork, digits: ImageSet
+) -> None:
+    hybrid = CoefficientRecipe(FitOptions(1, 0.2), mask_learning_rate=3e-3)
+    tasks = [recipe.learn(network, digits, {}) for recipe in (hybrid, CoefficientRecipe(STANDING))]
+    for task in tasks:
+        start = initial_coefficients(network, Start("mean"), 0, tasks, task.kind)
+        assert torch.equal(start, network.coefficients(task))
+
+
 def test_a_mean_of_no_tasks_is_a_random_start(network: FrozenNetwork) -> None:
     randn = initial_coefficients(network, Start(), 3, ())
     assert torch.equal(initial_coefficients(network, Start("mean"), 3, ()), randn)

@@ -6,6 +6,7 @@ import torch
 
 from masked_network.backbones import forward
 from model_store.network import FrozenNetwork
+from model_store.task_artifact import KINDS
 from service.engine.registry import RegisteredTask
 from service.engine.task_identifier import TaskIdentifier
 from tests.service.artifacts import MakeArtifact
@@ -13,7 +14,7 @@ from tests.service.artifacts import MakeArtifact
 
 @pytest.fixture
 def tasks(make_artifact: MakeArtifact) -> tuple[RegisteredTask, ...]:
-    kinds = ["coefficients"] * 12 + ["supermask"] * 3
+    kinds = [*KINDS[::-1] * 3, *KINDS[:1] * 6]
     return tuple(
         RegisteredTask(f"task-{seed}", make_artifact(seed, kind)) for seed, kind in enumerate(kinds)
     )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from masked_network.channel_groups import joined_segments
 from masked_network.mask_bank import MaskBank
 
 
@@ -35,7 +36,10 @@ class _TableLookup(torch.autograd.Function):
 
 
 def multipliers(bank: MaskBank, coefficients: Tensor) -> list[Tensor]:
-    """`sum_k alpha[l, k] * M[l, k]` for each layer, flat `[P_l]`, of coefficients `[L, K]`."""
+    """`sum_k alpha[l, k] * M[l, k]` for each layer, flat `[P_l]`, of coefficients `[L, K]`.
+
+    Of a bank over channel groups each segment counts as a layer; `joined_segments` joins them.
+    """
     if coefficients.shape != (len(bank.codes), bank.size):
         expected = (len(bank.codes), bank.size)
         raise ValueError(f"expected coefficients {expected}, got {tuple(coefficients.shape)}")
@@ -53,5 +57,5 @@ def compose(
 
     Differentiable in the coefficients. Raises `ValueError` on a wrong shape.
     """
-    layers = zip(weights.items(), multipliers(bank, coefficients), strict=True)
-    return {name: weight * factor.view_as(weight) for (name, weight), factor in layers}
+    factors = joined_segments(multipliers(bank, coefficients), weights)
+    return {name: weight * factors[name] for name, weight in weights.items()}

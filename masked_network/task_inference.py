@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from masked_network.backbones import forward
+from masked_network.channel_groups import joined_segments
 from masked_network.composition import multipliers
 from masked_network.mask_bank import MaskBank
 from masked_network.task_statistics import pooled_statistics
@@ -68,9 +69,9 @@ def superpose(
     averaged = torch.einsum("t,tlk->lk", by_coefficients, candidates.coefficients)
     by_mask = belief[candidates.first_masked :]
     superposed = {}
-    factors = multipliers(bank, averaged)
-    for (name, weight), factor in zip(weights.items(), factors, strict=True):
-        total = factor.view_as(weight)
+    factors = joined_segments(multipliers(bank, averaged), weights)
+    for name, weight in weights.items():
+        total = factors[name]
         for share, masks in zip(by_mask, candidates.supermasks, strict=True):
             if name in masks:
                 total = total + share * masks[name]
@@ -105,22 +106,23 @@ def one_shot_scores(
         entropy = entropy_nats(logits).mean()
         gradients = torch.autograd.grad(entropy, list(leaves.values()))
     by_multiplier = {
-        name: (weights[name] * gradient).flatten()
-        for name, gradient in zip(leaves, gradients, strict=True)
+        name: weights[name] * gradient for name, gradient in zip(leaves, gradients, strict=True)
     }
-    by_coefficients = _gradient_by_coefficients(bank, list(by_multiplier.values()))  # [L, K]
+    by_coefficients = _gradient_by_coefficients(bank, by_multiplier)  # [L, K]
     scores = torch.zeros_like(belief)
     own = torch.einsum("tlk,lk->t", candidates.coefficients, by_coefficients)
     scores[: len(own)] -= own
     for task, masks in enumerate(candidates.supermasks, candidates.first_masked):
-        inner = [by_multiplier[name][mask.flatten()].sum() for name, mask in masks.items()]
+        inner = [by_multiplier[name][mask].sum() for name, mask in masks.items()]
         scores[task] -= torch.stack(inner).sum()
     return scores
 
 
-def _gradient_by_coefficients(bank: MaskBank, by_multiplier: list[Tensor]) -> Tensor:
-    zeros = by_multiplier[0].new_zeros(len(bank.codes), bank.size, requires_grad=True)
+def _gradient_by_coefficients(bank: MaskBank, by_multiplier: Mapping[str, Tensor]) -> Tensor:
+    like = next(iter(by_multiplier.values()))
+    zeros = like.new_zeros(len(bank.codes), bank.size, requires_grad=True)
     with torch.enable_grad():
-        factors = multipliers(bank, zeros)
-        (gradient,) = torch.autograd.grad(factors, [zeros], grad_outputs=by_multiplier)
+        factors = joined_segments(multipliers(bank, zeros), by_multiplier)
+        grad_outputs = list(by_multiplier.values())
+        (gradient,) = torch.autograd.grad(list(factors.values()), [zeros], grad_outputs)
     return gradient

@@ -44,6 +44,9 @@ class BankRecord(_Record):
     kind: BankKind
     size: int = Field(ge=1, le=32768)
     """K."""
+    channel_groups: int = Field(default=1, ge=1, le=65536)
+    """In how many segments each layer's output channels are cut; each has its own masks and
+    coefficients."""
     density: float = Field(gt=0, le=1)
     seed: Seed | None
     """None where the masks were learned: they are in `bank.safetensors`."""

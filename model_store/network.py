@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from masked_network.backbones import MaskedLayer, build_backbone, masked_layers
+from masked_network.channel_groups import channel_segments
 from masked_network.composition import compose
 from masked_network.frozen_weights import fingerprint, signed_constant_weights
 from masked_network.mask_bank import MaskBank, bank_of_masks, partition_bank, random_bank
@@ -48,6 +49,11 @@ class FrozenNetwork:
         return statistics_layers(self.backbone)
 
     @cached_property
+    def segments(self) -> tuple[MaskedLayer, ...]:
+        """What the bank takes for layers: the layers, cut into the store's channel groups."""
+        return channel_segments(self.layers, self.manifest.bank.channel_groups)
+
+    @cached_property
     def composed_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of everything that a task is composed to, in order."""
         weights: dict[str, tuple[int, ...]] = {layer.name: layer.shape for layer in self.layers}
@@ -80,7 +86,7 @@ class FrozenNetwork:
         return composed | masked_weights(masked, masks)
 
     def coefficients(self, artifact: TaskArtifact) -> Tensor:
-        """The task's own, fp32 `[L, K]`, zero where it has none.
+        """The task's own, fp32 `[L, K]`, zero where it has none; L counts channel groups.
 
         Raises `ValueError` on a dedicated supermask, which has none at all.
         """
@@ -90,8 +96,9 @@ class FrozenNetwork:
 
     def used_by(self, kind: TaskKind) -> Tensor:
         """Which coefficients a task of that kind has, bool `[L, K]`: those that a weight uses."""
-        masked = {layer.name for layer in self.masked_by(kind)}
-        free = torch.tensor([layer.name not in masked for layer in self.layers])
+        groups = self.manifest.bank.channel_groups
+        masked = channel_segments(self.masked_by(kind), groups)
+        free = torch.tensor([segment not in masked for segment in self.segments])
         return self.bank.used & free.unsqueeze(1)
 
     def masked_by(self, kind: TaskKind) -> tuple[MaskedLayer, ...]:
@@ -161,24 +168,25 @@ def frozen_network(manifest: Manifest, bank_bytes: bytes | None) -> FrozenNetwor
 def _bank(
     record: BankRecord, layers: tuple[MaskedLayer, ...], bank_bytes: bytes | None
 ) -> MaskBank:
+    segments = channel_segments(layers, record.channel_groups)
     if record.seed is not None:
         if record.kind == "partition":
-            return partition_bank(layers, record.size, record.seed)
-        return random_bank(layers, record.size, record.density, record.seed)
+            return partition_bank(segments, record.size, record.seed)
+        return random_bank(segments, record.size, record.density, record.seed)
     if bank_bytes is None:
         raise CorruptStore(f"{BANK_FILE}: missing, though the bank was learned")
     try:
         packed = read_tensors(bank_bytes)
-        masks = [unpack_bits(packed[layer.name], layer.size) for layer in layers]
+        masks = [unpack_bits(packed[segment.name], segment.size) for segment in segments]
         return bank_of_masks(record.kind, masks, record.density)
     except (KeyError, ValueError) as error:
         raise CorruptStore(f"{BANK_FILE}: {error}") from error
 
 
-def bank_file(bank: MaskBank, layers: tuple[MaskedLayer, ...]) -> bytes:
-    """The bytes that keep a learned bank: for each layer `[K, ceil(P_l / 8)]`, bit-packed."""
-    packed = {}
-    for index, layer in enumerate(layers):
+def bank_file(network: FrozenNetwork) -> bytes:
+    """The bytes that keep a learned bank: for each segment `[K, ceil(P_l / 8)]`, bit-packed."""
+    bank, packed = network.bank, {}
+    for index, segment in enumerate(network.segments):
         masks = torch.stack([bank.mask(index, k) for k in range(bank.size)])
-        packed[layer.name] = pack_bits(masks)
+        packed[segment.name] = pack_bits(masks)
     return safetensors.torch.save(packed)

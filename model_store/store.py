@@ -59,7 +59,7 @@ class Store:
         if MANIFEST_FILE in files.names(""):
             raise StoreExists(f"{folder} holds a store already")
         if network.manifest.bank.seed is None:
-            files.write(BANK_FILE, bank_file(network.bank, network.layers))
+            files.write(BANK_FILE, bank_file(network))
         # The manifest last: a store without one does not exist.
         files.write(MANIFEST_FILE, network.manifest.to_bytes())
         return cls(files, network)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from masked_network.backbones import MaskedLayer, build_backbone, masked_layers
+from masked_network.channel_groups import channel_segments
 from masked_network.frozen_weights import fingerprint, signed_constant_weights
 from masked_network.layer_budget import kept_share, uniform_budget
 from masked_network.mask_bank import (
@@ -43,6 +44,8 @@ class BankOptions:
     density: float | None = None
     """Share of the weights that a basis mask keeps; None is the kind's own default."""
     seed: int = 0
+    channel_groups: int = 1
+    """In how many segments each layer's output channels are cut."""
     backbone: str = "lenet-300-100"
     outputs: int = 10
     er_scale: float | None = None
@@ -96,6 +99,7 @@ def new_network(
     except ValueError as error:
         raise OptionError(str(error)) from error
     layers = masked_layers(backbone)
+    segments = channel_segments(layers, options.channel_groups)
     budget = options.budget(layers)
     density = options.resolved_density() if options.er_scale is None else kept_share(layers, budget)
     weights = signed_constant_weights(layers, options.seed)
@@ -110,9 +114,9 @@ def new_network(
             fit_options,
             on_impression,
         )
-        bank = bank_of_masks(options.kind, masks, density)
+        bank = bank_of_masks(options.kind, _cut(masks, segments), density)
     else:
-        bank = _seeded_bank(options, layers, density)
+        bank = _seeded_bank(options, segments, density)
     manifest = Manifest(
         created=creation_time(),
         backbone=BackboneRecord(
@@ -124,6 +128,7 @@ def new_network(
         bank=BankRecord(
             kind=options.kind,
             size=options.size,
+            channel_groups=options.channel_groups,
             density=density,
             seed=None if options.learned else options.seed,
             fingerprint=bank.fingerprint(),
@@ -154,6 +159,11 @@ def _seeded_bank(options: BankOptions, layers: Sequence[MaskedLayer], density: f
         return random_bank(layers, options.size, density, options.seed)
     except ValueError as error:
         raise OptionError(str(error)) from error
+
+
+def _cut(masks: Sequence[Tensor], segments: Sequence[MaskedLayer]) -> list[Tensor]:
+    whole = torch.cat(list(masks), dim=1)  # [K, P], layer by layer as segments are
+    return list(torch.split(whole, [segment.size for segment in segments], dim=1))
 
 
 def _learned_masks(

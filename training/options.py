@@ -57,6 +57,15 @@ Kind = Annotated[
 Size = Annotated[
     int | None, typer.Option("--size", min=1, max=32768, help="K, the number of basis masks.")
 ]
+ChannelGroups = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=65536,
+        help="Cut each layer's output channels into so many groups, each with K coefficients of "
+        "its own; 1 where left out.",
+    ),
+]
 Density = Annotated[
     float | None, typer.Option("--density", help="Share of the weights a basis mask keeps.")
 ]

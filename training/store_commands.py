@@ -36,6 +36,7 @@ def make_bank(
     stream: options.Stream = "permuted",
     kind: options.Kind = None,
     size: options.Size = None,
+    channel_groups: options.ChannelGroups = None,
     density: options.Density = None,
     er_scale: options.ErScale = None,
     seed: options.StoreSeed = None,
@@ -58,7 +59,9 @@ def make_bank(
     FIRST_TASK and on of the stream; homogeneous ones are all of task FIRST_TASK. What is left out
     of the options on learning concerns these two alone.
     """
-    choices = StoreChoices(kind, size, density, seed, backbone, outputs, first_task, er_scale)
+    choices = StoreChoices(
+        kind, size, density, seed, backbone, outputs, first_task, er_scale, channel_groups
+    )
     with errors_in_words():
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
         learning = fit_choices(epochs, learning_rate, MASK_LEARNING_RATE, batch_size, 0.0, 0)
@@ -77,6 +80,7 @@ def learn_stream(
     stream: options.Stream = "permuted",
     kind: options.Kind = None,
     size: options.Size = None,
+    channel_groups: options.ChannelGroups = None,
     density: options.Density = None,
     store_seed: Annotated[
         int | None, typer.Option(min=0, help="Of the weights and of the bank.")
@@ -109,7 +113,16 @@ def learn_stream(
     Started again after it was stopped, however hard, it goes on with the tasks that are missing.
     A store that was made with other options than those given here is refused.
     """
-    choices = StoreChoices(kind, size, density, store_seed, backbone, outputs, first_task)
+    choices = StoreChoices(
+        kind,
+        size,
+        density,
+        store_seed,
+        backbone,
+        outputs,
+        first_task,
+        channel_groups=channel_groups,
+    )
     with errors_in_words():
         task_rule = task_stream(stream, stream_seed, degrees, classes_per_task)
         rate = COEFFICIENT_LEARNING_RATE

@@ -28,6 +28,7 @@ class StoreChoices:
     first_task: int = 0
     """The first task that learned impressions come from."""
     er_scale: float | None = None
+    channel_groups: int | None = None
 
     def bank_options(self, classes: int) -> BankOptions:
         """These choices, and the defaults for the rest; as many outputs as there are classes."""
@@ -40,6 +41,9 @@ class StoreChoices:
             backbone=default.backbone if self.backbone is None else self.backbone,
             outputs=classes if self.outputs is None else self.outputs,
             er_scale=self.er_scale,
+            channel_groups=(
+                default.channel_groups if self.channel_groups is None else self.channel_groups
+            ),
         )
 
     def check(self, folder: Path, manifest: Manifest) -> None:
@@ -48,6 +52,7 @@ class StoreChoices:
             "bank": (self.kind, manifest.bank.kind),
             "size": (self.size, manifest.bank.size),
             "density": (self.density, manifest.bank.density),
+            "channel groups": (self.channel_groups, manifest.bank.channel_groups),
             "seed": (self.seed, manifest.backbone.seed),
             "backbone": (self.backbone, manifest.backbone.name),
             "outputs": (self.outputs, manifest.backbone.outputs),

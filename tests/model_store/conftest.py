@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from masked_network.backbones import build_backbone, masked_layers
+from masked_network.channel_groups import channel_segments
 from masked_network.frozen_weights import fingerprint, signed_constant_weights
 from masked_network.mask_bank import BankKind, bank_of_masks, partition_bank, random_bank
 from masked_network.supermask import binary_mask, initial_scores
@@ -24,19 +25,20 @@ from model_store.task_record import MadeFor, TaskRecord
 FORMS = ["fp16", "int8", "int4", "hybrid", "supermask", "sparse"]
 
 
-def _network(kind: BankKind) -> FrozenNetwork:
+def _network(kind: BankKind, channel_groups: int = 1) -> FrozenNetwork:
     preprocessing = Preprocessing(channels=1, height=3, width=3, mean=0.5, std=0.25)
     # 5 outputs of 100 weights each: 500 bits do not fill their last byte.
     backbone = build_backbone("lenet-300-100", preprocessing.input_shape, 5)
     layers = masked_layers(backbone)
     weights = signed_constant_weights(layers, 1)
+    segments = channel_segments(layers, channel_groups)
     if kind == "partition":
-        bank = partition_bank(layers, 10, 2)
+        bank = partition_bank(segments, 10, 2)
     elif kind == "random":
-        bank = random_bank(layers, 10, 0.1, 2)
+        bank = random_bank(segments, 10, 0.1, 2)
     else:
         generator = torch.Generator().manual_seed(3)
-        masks = [torch.rand(10, layer.size, generator=generator) < 0.1 for layer in layers]
+        masks = [torch.rand(10, one.size, generator=generator) < 0.1 for one in segments]
         bank = bank_of_masks(kind, masks, 0.1)
     manifest = Manifest(
         created=datetime(2025, 1, 2, tzinfo=UTC),
@@ -46,6 +48,7 @@ def _network(kind: BankKind) -> FrozenNetwork:
         bank=BankRecord(
             kind=kind,
             size=bank.size,
+            channel_groups=channel_groups,
             density=bank.density,
             seed=2 if kind in ("partition", "random") else None,
             fingerprint=bank.fingerprint(),
@@ -58,10 +61,14 @@ def _network(kind: BankKind) -> FrozenNetwork:
 @pytest.fixture(scope="session")
 def networks() -> dict[str, FrozenNetwork]:
     kinds: list[BankKind] = ["partition", "random", "heterogeneous"]
-    return {kind: _network(kind) for kind in kinds}
+    grouped: dict[str, FrozenNetwork] = {f"grouped {kind}": _network(kind, 3) for kind in kinds}
+    return {kind: _network(kind) for kind in kinds} | grouped
 
 
-@pytest.fixture(scope="session", params=["partition", "random", "heterogeneous"])
+@pytest.fixture(
+    scope="session",
+    params=["partition", "random", "heterogeneous", "grouped partition", "grouped heterogeneous"],
+)
 def each_network(
     request: pytest.FixtureRequest, networks: dict[str, FrozenNetwork]
 ) -> FrozenNetwork:

@@ -34,7 +34,7 @@ def changed(manifest: Manifest, part: str, **fields: object) -> Manifest:
 
 def bank_bytes(network: FrozenNetwork) -> bytes | None:
     learned = network.manifest.bank.seed is None
-    return bank_file(network.bank, network.layers) if learned else None
+    return bank_file(network) if learned else None
 
 
 def test_network_made_from_its_manifest_is_the_network(each_network: FrozenNetwork) -> None:
@@ -54,6 +54,7 @@ def test_network_made_from_its_manifest_is_the_network(each_network: FrozenNetwo
         ("backbone", {"fingerprint": "sha256:" + "0" * 64}),
         ("bank", {"seed": 4}),
         ("bank", {"size": 11}),
+        ("bank", {"channel_groups": 2}),
         ("bank", {"density": 0.25}),
         ("bank", {"kind": "random"}),
         ("bank", {"fingerprint": "sha256:" + "0" * 64}),
@@ -74,7 +75,8 @@ def test_wrong_seed_is_told_by_both_fingerprints(network: FrozenNetwork) -> None
 
 
 @pytest.mark.parametrize(
-    "field", [{"size": 9}, {"size": 16}, {"density": 0.2}, {"kind": "homogeneous"}]
+    "field",
+    [{"size": 9}, {"size": 16}, {"channel_groups": 2}, {"density": 0.2}, {"kind": "homogeneous"}],
 )
 def test_learned_bank_other_than_the_manifest_says_is_corrupt(
     networks: dict[str, FrozenNetwork], field: dict[str, object]
@@ -121,7 +123,7 @@ def test_damaged_bank_is_corrupt_and_named(
     networks: dict[str, FrozenNetwork], damage: Callable[[dict[str, Tensor]], None]
 ) -> None:
     learned = networks["heterogeneous"]
-    masks = safetensors.torch.load(bank_file(learned.bank, learned.layers))
+    masks = safetensors.torch.load(bank_file(learned))
     damage(masks)
     with pytest.raises(CorruptStore, match=r"^bank\.safetensors: "):
         frozen_network(learned.manifest, safetensors.torch.save(masks))
@@ -172,8 +174,9 @@ def test_hybrid_is_composed_over_the_bank_but_for_its_last_layer(
     artifact = make_artifact(each_network, "hybrid")
     assert artifact.kind == "hybrid"
     coefficients = each_network.coefficients(artifact)
-    assert bool(coefficients[:-1].all())
-    assert not coefficients[-1].any()
+    of_last = [one.name.startswith("classifier") for one in each_network.segments]
+    assert bool(coefficients[~torch.tensor(of_last)].any(dim=1).all())
+    assert not coefficients[of_last].any()
     expected = compose(each_network.weights, each_network.bank, coefficients)
     ((last, kept),) = each_network.supermask(artifact).items()
     assert last == "classifier.weight"
@@ -181,6 +184,18 @@ def test_hybrid_is_composed_over_the_bank_but_for_its_last_layer(
     composed = each_network.composed(artifact)
     assert list(composed) == list(expected)
     assert all(torch.equal(composed[name], weight) for name, weight in expected.items())
+
+
+def test_a_task_of_a_grouped_bank_has_coefficients_for_each_group_of_channels(
+    networks: dict[str, FrozenNetwork], make_artifact: MakeArtifact
+) -> None:
+    grouped = networks["grouped partition"]
+    artifact = make_artifact(grouped, "int8")
+    assert grouped.coefficients(artifact).shape == (9, 10)
+    assert artifact.tensor_bytes == 9 * 10 + 9 * 2
+    assert make_artifact(grouped, "hybrid").tensor_bytes == 6 * 10 + 6 * 2 + 63
+    with pytest.raises(IncompatibleBackbone, match="bank fingerprint"):
+        check_artifact(networks["partition"], artifact)
 
 
 def test_network_moved_is_the_same_network(

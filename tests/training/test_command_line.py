@@ -91,6 +91,18 @@ def test_a_hybrid_is_a_task_of_the_same_store_and_goes_on_as_one(store: Path) ->
     assert "hybrid" in succeed("evaluate", "--store", store, *DIGITS, "--trials", 1).stdout
 
 
+@pytest.mark.parametrize("kind", ["partition", "heterogeneous"])
+def test_a_store_of_channel_groups_learns_and_names_its_tasks(tmp_path: Path, kind: str) -> None:
+    made = ("--kind", kind, "--size", 4, "--channel-groups", 3)
+    succeed("stream", "--store", tmp_path, *DIGITS, *made, *QUICK, "--tasks", 2)
+    store = Store.open(tmp_path)
+    assert store.load("permuted-0").tensor_bytes == 3 * 3 * 4 * 2
+    succeed("task", "--store", tmp_path, *DIGITS, "--task-id", "h", *QUICK, "--hybrid")
+    assert store.load("h").tensor_bytes == 2 * 3 * 4 * 2 + 125
+    evaluated = succeed("evaluate", "--store", tmp_path, *DIGITS, "--trials", 1)
+    assert "3 tasks" in evaluated.stdout
+
+
 def test_a_data_set_as_it_is_becomes_a_task_by_name(store: Path) -> None:
     plain = ("task", "--store", store, *DIGITS, *QUICK)
     refused = run(*plain)
@@ -120,6 +132,7 @@ def test_a_stream_makes_its_store_and_goes_on_with_it(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("--size", 32), "was made with size 16, not 32"),
+        (("--channel-groups", 2), "was made with channel groups 1, not 2"),
         (("--kind", "random"), "was made with bank partition, not random"),
         (("--store-seed", 1), "was made with seed 0, not 1"),
         (("--outputs", 12), "was made with outputs 10, not 12"),

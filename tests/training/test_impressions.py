@@ -64,7 +64,7 @@ def test_a_one_hot_coefficient_is_the_mask_of_the_task_it_was_learned_from(
     composed = compose(made.weights, made.bank, one_hot)
     for name, mask in masks.items():
         assert torch.equal(composed[name], made.weights[name] * mask)
-    again = frozen_network(made.manifest, bank_file(made.bank, made.layers))
+    again = frozen_network(made.manifest, bank_file(made))
     assert again.bank.fingerprint() == made.bank.fingerprint()
 
 

@@ -1,0 +1,57 @@
+"""Layers cut along their output channels, so that each part has coefficients of its own.
+
+To a bank such a *segment* is a layer like any other; here layers are cut, and joined again.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from masked_network.backbones import MaskedLayer
+
+
+def layer_segments(layer: MaskedLayer, groups: int) -> tuple[MaskedLayer, ...]:
+    """The layer's output channels in `groups` contiguous segments, equal within one channel.
+
+    Of a layer with fewer channels each is a segment; one group is the layer itself. Raises
+    `ValueError` on no groups.
+    """
+    if groups < 1:
+        raise ValueError(f"a layer has at least 1 channel group, got {groups}")
+    if groups == 1:
+        return (layer,)
+    channels, *rest = layer.shape
+    count = min(groups, channels)
+    edges = [channels * edge // count for edge in range(count + 1)]
+    return tuple(
+        MaskedLayer(f"{layer.name}[{first}:{end}]", (end - first, *rest))
+        for first, end in pairwise(edges)
+    )
+
+
+def channel_segments(layers: Iterable[MaskedLayer], groups: int) -> tuple[MaskedLayer, ...]:
+    """The segments of all layers, in their order. Raises `ValueError` on no groups."""
+    return tuple(segment for layer in layers for segment in layer_segments(layer, groups))
+
+
+def joined_segments(flat: Sequence[Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What is said of each segment, flat, as said of each layer: by its name, in its shape.
+
+    Raises `ValueError` where the segments are not those of these layers.
+    """
+    joined, taken = {}, 0
+    for name, weight in weights.items():
+        first, length = taken, 0
+        while length < weight.numel() and taken < len(flat):
+            length += len(flat[taken])
+            taken += 1
+        if length != weight.numel():
+            raise ValueError(f"{name}: expected segments of {weight.numel()} weights, got {length}")
+        # Most often a segment is a layer, and there is nothing to copy.
+        whole = flat[first] if taken == first + 1 else torch.cat(list(flat[first:taken]))
+        joined[name] = whole.view_as(weight)
+    if taken != len(flat):
+        raise ValueError(f"expected {taken} segments, got {len(flat)}")
+    return joined

@@ -23,6 +23,7 @@ from training.dedicated_masks import MaskRecipe
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
 from training.impressions import BankOptions, new_network
+from training.options import MASK_LEARNING_RATE
 from training.task_streams import TaskStream
 
 CHOOSING_TASK = 1_000_000
@@ -66,9 +67,13 @@ class Row:
 def rows(mask_epochs: int, epochs: int, batch_size: int) -> dict[str, Row]:
     """What is compared; masks see the data `mask_epochs` times, coefficients `epochs` times."""
 
-    def coefficients(exposure: float, precision: Precision) -> Callable[[float, int], Recipe]:
+    def coefficients(
+        exposure: float, precision: Precision, mask_rate: float | None = None
+    ) -> Callable[[float, int], Recipe]:
         return lambda rate, seed: CoefficientRecipe(
-            FitOptions(epochs, rate, batch_size, exposure, seed), precision
+            FitOptions(epochs, rate, batch_size, exposure, seed),
+            precision,
+            mask_learning_rate=mask_rate,
         )
 
     def paper(rate: float, seed: int) -> Recipe:
@@ -95,6 +100,12 @@ def rows(mask_epochs: int, epochs: int, batch_size: int) -> dict[str, Row]:
         ),
         "512": Row(f"K=512 int8, {passes}", 512, COEFFICIENT_RATES, coefficients(0.0, "int8")),
         "1024": Row(f"K=1024 int4, {passes}", 1024, COEFFICIENT_RATES, coefficients(0.0, "int4")),
+        "hybrid": Row(
+            f"K=1024 int4, a mask of the last layer, {passes}",
+            1024,
+            COEFFICIENT_RATES,
+            coefficients(0.0, "int4", MASK_LEARNING_RATE),
+        ),
     }
 
 

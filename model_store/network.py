@@ -96,10 +96,16 @@ class FrozenNetwork:
 
     def used_by(self, kind: TaskKind) -> Tensor:
         """Which coefficients a task of that kind has, bool `[L, K]`: those that a weight uses."""
-        groups = self.manifest.bank.channel_groups
-        masked = channel_segments(self.masked_by(kind), groups)
-        free = torch.tensor([segment not in masked for segment in self.segments])
-        return self.bank.used & free.unsqueeze(1)
+        return self._used[kind]
+
+    @cached_property
+    def _used(self) -> dict[TaskKind, Tensor]:
+        used: dict[TaskKind, Tensor] = {}
+        for kind in KINDS:
+            masked = channel_segments(self.masked_by(kind), self.manifest.bank.channel_groups)
+            free = torch.tensor([segment not in masked for segment in self.segments])
+            used[kind] = self.bank.used & free.unsqueeze(1)
+        return used
 
     def masked_by(self, kind: TaskKind) -> tuple[MaskedLayer, ...]:
         """The layers for which a task of that kind has a dedicated mask."""

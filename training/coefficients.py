@@ -133,6 +133,7 @@ class CoefficientRecipe:
 def norm_penalty(coefficients: Tensor) -> Tensor:
     """`sum_l (|alpha_l|_1 - 1)^2`, which draws each layer's coefficients to a unit sum of sizes.
 
-    From the prototype of ImpressLearn (2210.01987), which weighs it by 0.005.
+    Each channel group counts as a layer. From the prototype of ImpressLearn (2210.01987), which
+    weighs it by 0.005.
     """
     return (coefficients.abs().sum(dim=1) - 1).square().sum()

@@ -68,6 +68,24 @@ def test_a_one_hot_coefficient_is_the_mask_of_the_task_it_was_learned_from(
     assert again.bank.fingerprint() == made.bank.fingerprint()
 
 
+def test_channel_groups_cut_the_same_learned_masks(digits: ImageSet) -> None:
+    whole, cut = (
+        new_network(
+            BankOptions("heterogeneous", 2, channel_groups=groups),
+            digits.preprocessing(),
+            lambda _: digits,
+            FIT,
+        )
+        for groups in (1, 3)
+    )
+    assert len(cut.bank.codes) == 3 * len(whole.bank.codes)
+    for index in range(len(whole.layers)):
+        parts = [cut.bank.mask(3 * index + part, 1) for part in range(3)]
+        assert torch.equal(torch.cat(parts), whole.bank.mask(index, 1))
+    again = frozen_network(cut.manifest, bank_file(cut))
+    assert again.bank.fingerprint() == cut.bank.fingerprint()
+
+
 def test_homogeneous_impressions_differ_by_the_seed_alone(digits: ImageSet) -> None:
     asked = []
 

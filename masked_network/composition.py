@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from masked_network.channel_groups import joined_segments
+from masked_network.learning_codes import LearningCodes, paired_tables
 from masked_network.mask_bank import MaskBank
 
 
@@ -17,9 +18,11 @@ class _TableLookup(torch.autograd.Function):
     """Sum over the planes of `table[plane, code]`; backward sums the gradient over each code."""
 
     @staticmethod
-    def forward(ctx, table: Tensor, codes: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    def forward(ctx, table: Tensor, codes: Tensor, forms: LearningCodes) -> Tensor:  # type: ignore[no-untyped-def]
         ctx.save_for_backward(codes)
-        ctx.entries = table.shape[1]
+        ctx.shape, ctx.runs = table.shape, forms.runs
+        if forms.paired is not None:
+            table, codes = paired_tables(table), forms.paired
         looked_up = table[0].index_select(0, codes[0])
         for plane in range(1, codes.shape[0]):
             looked_up += table[plane].index_select(0, codes[plane])
@@ -27,12 +30,14 @@ class _TableLookup(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def]
+        if ctx.runs is not None:
+            return ctx.runs.sums(grad, ctx.shape), None, None
         (codes,) = ctx.saved_tensors
-        grad_table = grad.new_zeros(codes.shape[0], ctx.entries)
+        grad_table = grad.new_zeros(ctx.shape)
         for plane in range(codes.shape[0]):
             grad_table[plane].index_add_(0, codes[plane], grad)
-        return grad_table, None
+        return grad_table, None, None
 
 
 def multipliers(bank: MaskBank, coefficients: Tensor) -> list[Tensor]:
@@ -44,9 +49,11 @@ def multipliers(bank: MaskBank, coefficients: Tensor) -> list[Tensor]:
         expected = (len(bank.codes), bank.size)
         raise ValueError(f"expected coefficients {expected}, got {tuple(coefficients.shape)}")
     tables = bank.tables(coefficients)  # [L, planes, entries]
+    # Without a gradient to take, the forms to learn with are not worth their memory.
+    forms = bank.for_learning if tables.requires_grad else (LearningCodes(),) * len(tables)
     return [
-        _TableLookup.apply(table, codes)  # type: ignore[no-untyped-call]
-        for table, codes in zip(tables, bank.codes, strict=True)
+        _TableLookup.apply(table, codes, form)  # type: ignore[no-untyped-call]
+        for table, codes, form in zip(tables, bank.codes, forms, strict=True)
     ]
 
 

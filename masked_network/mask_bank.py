@@ -18,6 +18,7 @@ from torch import Tensor
 from masked_network.backbones import MaskedLayer
 from masked_network.counter_random import random_permutation, random_words
 from masked_network.frozen_weights import fingerprint
+from masked_network.learning_codes import LearningCodes, learning_codes
 from masked_network.supermask import check_density
 
 BankKind = Literal["partition", "random", "heterogeneous", "homogeneous"]
@@ -45,6 +46,16 @@ class MaskBank:
         padded = torch.nn.functional.pad(coefficients, (0, planes * _PLANE_BITS - self.size))
         by_plane = padded.reshape(*padded.shape[:-1], planes, _PLANE_BITS)  # [..., planes, 8]
         return torch.matmul(by_plane, _subset_bits(coefficients))  # [..., planes, 256]
+
+    @cached_property
+    def for_learning(self) -> tuple[LearningCodes, ...]:
+        """Each layer's codes as learning reads them, made when first asked for.
+
+        A partition, and a bank outside main memory, are learned with as they are.
+        """
+        if self.kind == "partition" or not all(codes.is_cpu for codes in self.codes):
+            return (LearningCodes(),) * len(self.codes)
+        return tuple(learning_codes(codes, 1 << _PLANE_BITS) for codes in self.codes)
 
     def mask(self, layer: int, index: int) -> Tensor:
         """Basis mask `index` of one layer, flat, as bool `[P_l]`. Raises `ValueError` beyond K."""

@@ -33,16 +33,18 @@ def binary_mask(scores: Tensor, density: float) -> Tensor:
 
     At least one; more where scores tie. Raises `ValueError` on a density outside (0, 1].
     """
-    check_density(density)
-    size = scores.numel()
-    kept = max(1, round(density * size))
     magnitude = scores.detach().abs()
+    return magnitude >= _smallest_kept(magnitude, density)
+
+
+def _smallest_kept(magnitude: Tensor, density: float) -> float:
+    check_density(density)
+    size = magnitude.numel()
+    kept = max(1, round(density * size))
     if magnitude.is_cpu:
         # numpy's vectorised selection is some fifteen times as fast as torch.kthvalue here.
-        threshold = float(np.partition(magnitude.numpy().ravel(), size - kept)[size - kept])
-    else:
-        threshold = float(magnitude.flatten().kthvalue(size - kept + 1).values)
-    return magnitude >= threshold
+        return float(np.partition(magnitude.numpy(), size - kept, axis=None)[size - kept])
+    return float(magnitude.flatten().kthvalue(size - kept + 1).values)
 
 
 def threshold_mask(scores: Tensor) -> Tensor:
@@ -59,14 +61,16 @@ class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, scores: Tensor, density: float) -> Tensor:
         ctx.save_for_backward(scores)
-        return binary_mask(scores, density).to(scores.dtype)
+        # In place, here and backward: at this size fresh memory costs more than the arithmetic.
+        magnitude = scores.abs()
+        return magnitude.ge_(_smallest_kept(magnitude, density))
 
     @staticmethod
     def backward(
         ctx: torch.autograd.function.FunctionCtx, grad_mask: Tensor
     ) -> tuple[Tensor, None]:
         (scores,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return grad_mask * scores.sign(), None
+        return scores.sign().mul_(grad_mask), None
 
 
 def straight_through_mask(scores: Tensor, density: float) -> Tensor:

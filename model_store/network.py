@@ -149,9 +149,12 @@ def _bank(
 
 
 def bank_file(bank: MaskBank, layers: tuple[MaskedLayer, ...]) -> bytes:
-    """The bytes that keep a learned bank: for each layer `[K, ceil(P_l / 8)]`, bit-packed."""
+    """The bytes that keep a learned bank: for each layer `[n, ceil(P_l / 8)]`, bit-packed.
+
+    n is K, or of atoms the number of masks that they are the overlaps of.
+    """
     packed = {}
     for index, layer in enumerate(layers):
-        masks = torch.stack([bank.mask(index, k) for k in range(bank.size)])
+        masks = torch.stack([bank.impression(index, k) for k in range(bank.impressions)])
         packed[layer.name] = pack_bits(masks)
     return safetensors.torch.save(packed)

@@ -44,7 +44,7 @@ def make_demo(
         opened = open_store(store)
         if opened is None:
             opened = create_with_bar(store, choices, image_set, stream, _DEMO_FIT)
-        choices.check(store, opened.network.manifest)
+        choices.check(store, opened.network)
         planned = plan_tasks(
             image_set,
             stream,

@@ -67,6 +67,10 @@ ErScale = Annotated[
         "on the small ResNet-18 a scale S of 1 keeps 0.26 % of all weights, 32 keeps 7.5 %.",
     ),
 ]
+Learned = Annotated[
+    int | None,
+    typer.Option("--learned", min=1, help="Mixed: how many of the SIZE basis masks are learned."),
+]
 StoreSeed = Annotated[
     int | None, typer.Option("--seed", min=0, help="Of the weights and of the bank.")
 ]
@@ -112,11 +116,11 @@ StartOption = Annotated[
     typer.Option(
         "--start",
         help="Where coefficients start: at random, at the mean of the tasks before (at random if "
-        "there is none), at one basis mask, or at 1/K.",
+        "there is none), at one impression, or at the mean of all impressions.",
     ),
 ]
 StartIndex = Annotated[
-    int | None, typer.Option(min=0, help="One-hot start: the task's own basis mask in the bank.")
+    int | None, typer.Option(min=0, help="One-hot start: the task's own impression in the bank.")
 ]
 Penalty = Annotated[
     float,

@@ -1,7 +1,6 @@
 """Where the learning of a task's coefficients starts."""
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -22,8 +21,9 @@ class Start:
 
     randn: unit normal over `sqrt(K * density)`, so that a weight's multiplier has unit variance
     over any bank; ours, and what the others fall back to. mean: of the coefficients of earlier
-    tasks; ours. one-hot: basis mask `index` alone, for the task that it was learned from. uniform:
-    1/K, as the prototype of ImpressLearn (2210.01987) starts.
+    tasks; ours. one-hot: impression `index` alone, for the task that it was learned from. uniform:
+    1/K, as the prototype of ImpressLearn (2210.01987) starts. Over atoms the last two are what they
+    are over the masks that overlap: one-hot gives 1 to each atom within mask `index`.
     """
 
     kind: StartKind = "randn"
@@ -31,7 +31,7 @@ class Start:
 
     def __post_init__(self) -> None:
         if (self.kind == "one-hot") != (self.index is not None):
-            raise OptionError("a one-hot start, and no other, needs the index of a basis mask")
+            raise OptionError("a one-hot start, and no other, needs the index of an impression")
 
     def provenance(self) -> dict[str, str | int | float]:
         """What was asked for, for an artifact's record."""
@@ -44,33 +44,45 @@ class Start:
 RANDN = Start()
 
 
-def coefficient_scale(network: FrozenNetwork) -> float:
-    """`1 / sqrt(K * density)`: what coefficients are in units of while they are learned."""
-    return 1 / math.sqrt(network.bank.size * network.bank.density)
+def coefficient_scale(network: FrozenNetwork) -> Tensor:
+    """`1 / sqrt(K * density)` `[L, K]`: what coefficients are in units of while they are learned.
+
+    The density is that of each basis mask in each layer, so that masks of many and of few weights
+    count alike. Of disjoint masks it is that of all together over K, as one alone gives a weight.
+    """
+    kept = network.bank.kept()
+    if network.bank.disjoint:
+        kept = kept.sum(dim=1, keepdim=True).expand_as(kept)
+    else:
+        kept = kept.clamp_min(1) * network.bank.size  # a mask may be empty in a small layer
+    sizes = torch.tensor([[layer.size] for layer in network.layers], device=kept.device)
+    return (sizes / kept).sqrt()
 
 
-def check_start(start: Start, bank_size: int) -> None:
-    """Raise `OptionError` on a basis mask that the bank does not have."""
-    if start.index is not None and not 0 <= start.index < bank_size:
-        raise OptionError(f"the bank has basis masks 0 to {bank_size - 1}, got {start.index}")
+def check_start(start: Start, impressions: int) -> None:
+    """Raise `OptionError` on an impression that the bank does not have."""
+    if start.index is not None and not 0 <= start.index < impressions:
+        raise OptionError(f"the bank has impressions 0 to {impressions - 1}, got {start.index}")
 
 
 def initial_coefficients(
     network: FrozenNetwork, start: Start, seed: int, earlier: Sequence[TaskArtifact]
 ) -> Tensor:
     """Coefficients `[L, K]` to start from; a mean of no tasks is a randn start."""
-    check_start(start, network.bank.size)
-    shape = (len(network.layers), network.bank.size)
+    bank, layers = network.bank, len(network.layers)
+    check_start(start, bank.impressions)
     shared = sharing_the_bank(network, earlier)
     if start.kind == "mean" and shared:
         together = torch.stack([task.coefficients for task in shared])  # [T, L, K]
         return together.to(torch.float64).mean(dim=0).to(torch.float32)
     if start.index is not None:
-        return torch.zeros(shape).index_fill_(1, torch.tensor([start.index]), 1.0)
+        one_hot = torch.zeros(layers, bank.impressions)
+        one_hot[:, start.index] = 1.0
+        return bank.from_impressions(one_hot)
     if start.kind == "uniform":
-        return torch.full(shape, 1 / network.bank.size)
+        return bank.from_impressions(torch.full((layers, bank.impressions), 1 / bank.impressions))
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, generator=generator) * coefficient_scale(network)
+    return torch.randn(layers, bank.size, generator=generator) * coefficient_scale(network)
 
 
 def sharing_the_bank(

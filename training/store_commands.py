@@ -36,6 +36,7 @@ def make_bank(
     size: options.Size = None,
     density: options.Density = None,
     er_scale: options.ErScale = None,
+    learned: options.Learned = None,
     seed: options.StoreSeed = None,
     backbone: options.Backbone = None,
     outputs: options.Outputs = None,
@@ -53,10 +54,13 @@ def make_bank(
     """Make a store: the frozen network's seed and the bank of basis masks.
 
     A partition or random bank is kept as its seed. Heterogeneous impressions are the masks of tasks
-    FIRST_TASK and on of the stream; homogeneous ones are all of task FIRST_TASK. What is left out
-    of the options on learning concerns these two alone.
+    FIRST_TASK and on of the stream; homogeneous ones are all of task FIRST_TASK. Atoms are the
+    2^n = SIZE ways in which n heterogeneous impressions overlap; a mixed bank has LEARNED of those,
+    and random masks besides. The options on learning concern the impressions alone.
     """
-    choices = StoreChoices(kind, size, density, seed, backbone, outputs, first_task, er_scale)
+    choices = StoreChoices(
+        kind, size, density, seed, backbone, outputs, first_task, er_scale, learned
+    )
     with errors_in_words():
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
         learning = fit_choices(epochs, learning_rate, MASK_LEARNING_RATE, batch_size, 0.0, 0)
@@ -76,6 +80,8 @@ def learn_stream(
     kind: options.Kind = None,
     size: options.Size = None,
     density: options.Density = None,
+    er_scale: options.ErScale = None,
+    learned: options.Learned = None,
     store_seed: Annotated[
         int | None, typer.Option(min=0, help="Of the weights and of the bank.")
     ] = None,
@@ -105,7 +111,9 @@ def learn_stream(
     Started again after it was stopped, however hard, it goes on with the tasks that are missing.
     A store that was made with other options than those given here is refused.
     """
-    choices = StoreChoices(kind, size, density, store_seed, backbone, outputs, first_task)
+    choices = StoreChoices(
+        kind, size, density, store_seed, backbone, outputs, first_task, er_scale, learned
+    )
     with errors_in_words():
         task_rule = task_stream(stream, stream_seed, degrees, classes_per_task)
         rate = COEFFICIENT_LEARNING_RATE
@@ -115,7 +123,7 @@ def learn_stream(
         first = Start(start, start_index)
         opened = open_store(store)
         if opened is not None:
-            choices.check(store, opened.network.manifest)
+            choices.check(store, opened.network)
         preprocessing = opened.network.manifest.preprocessing if opened else None
         image_set = read_data(data, preprocessing, label_column, skip_unreadable, image_size)
         planned = plan_tasks(
@@ -126,9 +134,8 @@ def learn_stream(
                 learning.for_images(images), precision, first, penalty
             ),
         )
-        check_start(
-            first, choices.bank_options(1).size if opened is None else opened.network.bank.size
-        )
+        made_of = choices.bank_options(1) if opened is None else opened.network.bank
+        check_start(first, made_of.impressions)
         if opened is None:
             mask_learning = fit_choices(epochs, None, MASK_LEARNING_RATE, batch_size, 0.0, seed)
             opened = create_with_bar(store, choices, image_set, task_rule, mask_learning)
@@ -147,7 +154,7 @@ def create_with_bar(
     """A new store, the impressions' progress shown where there are any to learn."""
     options = choices.bank_options(1)
     with progress_bar() as progress:
-        bar = progress.add_task("impressions", total=options.size, visible=options.learned)
+        bar = progress.add_task("impressions", total=options.to_learn, visible=options.to_learn > 0)
         return create_store(
             folder,
             choices,

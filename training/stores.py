@@ -4,14 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from masked_network.layer_budget import kept_share
 from masked_network.mask_bank import BankKind
 from model_store.errors import StoreExists, StoreNotFound
-from model_store.manifest import Manifest
+from model_store.network import FrozenNetwork
 from model_store.store import MANIFEST_FILE, Store
+from training.bank_options import BankOptions
+from training.budgets import layer_budget
 from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
-from training.impressions import BankOptions, OnImpression, new_network
+from training.impressions import OnImpression, new_network
 from training.task_streams import TaskStream
 
 
@@ -28,6 +31,8 @@ class StoreChoices:
     first_task: int = 0
     """The first task that learned impressions come from."""
     er_scale: float | None = None
+    learned: int | None = None
+    """How many basis masks of a mixed bank are learned."""
 
     def bank_options(self, classes: int) -> BankOptions:
         """These choices, and the defaults for the rest; as many outputs as there are classes."""
@@ -40,14 +45,22 @@ class StoreChoices:
             backbone=default.backbone if self.backbone is None else self.backbone,
             outputs=classes if self.outputs is None else self.outputs,
             er_scale=self.er_scale,
+            learned=self.learned,
         )
 
-    def check(self, folder: Path, manifest: Manifest) -> None:
-        """Raise `OptionError` where the store was made otherwise."""
+    def check(self, folder: Path, network: FrozenNetwork) -> None:
+        """Raise `OptionError` where the store was made otherwise, as far as it can tell."""
+        manifest = network.manifest
+        density = self.density
+        if self.er_scale is not None and manifest.bank.kind != "mixed":
+            density = kept_share(
+                network.layers, layer_budget(network.layers, density, self.er_scale)
+            )
         found = {
             "bank": (self.kind, manifest.bank.kind),
             "size": (self.size, manifest.bank.size),
-            "density": (self.density, manifest.bank.density),
+            "density": (density, manifest.bank.density),
+            "learned masks": (self.learned, manifest.bank.learned),
             "seed": (self.seed, manifest.backbone.seed),
             "backbone": (self.backbone, manifest.backbone.name),
             "outputs": (self.outputs, manifest.backbone.outputs),
@@ -82,9 +95,10 @@ def create_store(
     if (folder / MANIFEST_FILE).exists():
         raise StoreExists(f"{folder} holds a store already")
     options = choices.bank_options(len(stream.classes(image_set, 0)))
-    if options.kind == "heterogeneous":
+    options.check()
+    if options.to_learn and options.kind != "homogeneous":
         # Better said now than after all the impressions before the one that is missing.
-        stream.classes(image_set, choices.first_task + options.size - 1)
+        stream.classes(image_set, choices.first_task + options.to_learn - 1)
     network = new_network(
         options,
         image_set.preprocessing(),

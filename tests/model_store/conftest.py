@@ -19,6 +19,7 @@ from model_store.store import Store
 from model_store.supermask_tensors import packed_supermask
 from model_store.task_artifact import TaskArtifact, TaskRecord, quantised
 
+KINDS: list[BankKind] = ["partition", "random", "heterogeneous", "mixed", "atoms"]
 FORMS = ["fp16", "int8", "int4", "supermask", "sparse"]
 
 
@@ -34,7 +35,8 @@ def _network(kind: BankKind) -> FrozenNetwork:
         bank = random_bank(layers, 10, 0.1, 2)
     else:
         generator = torch.Generator().manual_seed(3)
-        masks = [torch.rand(10, layer.size, generator=generator) < 0.1 for layer in layers]
+        count = 4 if kind == "atoms" else 10
+        masks = [torch.rand(count, layer.size, generator=generator) < 0.1 for layer in layers]
         bank = bank_of_masks(kind, masks, 0.1)
     manifest = Manifest(
         created=datetime(2025, 1, 2, tzinfo=UTC),
@@ -46,6 +48,7 @@ def _network(kind: BankKind) -> FrozenNetwork:
             size=bank.size,
             density=bank.density,
             seed=2 if kind in ("partition", "random") else None,
+            learned=3 if kind == "mixed" else None,
             fingerprint=bank.fingerprint(),
         ),
         preprocessing=preprocessing,
@@ -55,11 +58,10 @@ def _network(kind: BankKind) -> FrozenNetwork:
 
 @pytest.fixture(scope="session")
 def networks() -> dict[str, FrozenNetwork]:
-    kinds: list[BankKind] = ["partition", "random", "heterogeneous"]
-    return {kind: _network(kind) for kind in kinds}
+    return {kind: _network(kind) for kind in KINDS}
 
 
-@pytest.fixture(scope="session", params=["partition", "random", "heterogeneous"])
+@pytest.fixture(scope="session", params=KINDS)
 def each_network(
     request: pytest.FixtureRequest, networks: dict[str, FrozenNetwork]
 ) -> FrozenNetwork:

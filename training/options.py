@@ -21,15 +21,22 @@ DEFAULT_STEPS = 1000
 StoreFolder = Annotated[Path, typer.Option("--store", help="The store's folder.")]
 Data = Annotated[
     str,
-    typer.Option("--data", help="`digits`, a folder (parquet files or images), or a hub name."),
+    typer.Option(
+        "--data", help="`digits`, a CSV file, a folder (CSV, parquet or images), or a hub name."
+    ),
 ]
 LabelColumn = Annotated[
-    str | None, typer.Option(help="The label column, where the data set has several.")
+    str | None,
+    typer.Option(
+        help="The label column, where the data set has several; of CSV files, `label` if left out."
+    ),
 ]
 ImageSizeOption = Annotated[
     str | None,
     typer.Option(
-        "--image-size", help="Resize to WIDTHxHEIGHT; the first image's size where left out."
+        "--image-size",
+        help="Resize to WIDTHxHEIGHT; the first image's size where left out. For CSV files, the "
+        "shape of a row that has as many pixels.",
     ),
 ]
 SkipUnreadable = Annotated[

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
 from training.mask_rules import MaskRule
+from training.run_records import OnTaskEpoch
 
 ImpressionTask = Callable[[int], ImageSet]
 OnImpression = Callable[[], None]
@@ -31,8 +33,11 @@ def new_network(
     impression_task: ImpressionTask,
     fit_options: FitOptions,
     on_impression: OnImpression = lambda: None,
+    on_epoch: OnTaskEpoch = lambda _, __: None,
 ) -> FrozenNetwork:
     """The frozen network of a new store, with its manifest.
+
+    `on_epoch` hears each epoch of impression k under the name `impression-k`.
 
     A homogeneous bank takes all impressions from `impression_task(0)`, k with the learner's seed
     raised by k; any other takes impression k from `impression_task(k)` (ImpressLearn 2210.01987,
@@ -56,6 +61,7 @@ def new_network(
             impression_task,
             fit_options,
             on_impression,
+            on_epoch,
         )
         if options.kind == "mixed":
             masks = _random_after(options, layers, masks, density)
@@ -126,6 +132,7 @@ def _learned_masks(
     impression_task: ImpressionTask,
     fit_options: FitOptions,
     on_impression: OnImpression,
+    on_epoch: OnTaskEpoch,
 ) -> list[Tensor]:
     learned = []
     homogeneous = options.kind == "homogeneous"
@@ -144,6 +151,7 @@ def _learned_masks(
             len(task.classes),
             MaskRule("top-k", options.learned_density(), options.er_scale),
             replace(fit_options, seed=fit_options.seed + k) if homogeneous else fit_options,
+            on_epoch=partial(on_epoch, f"impression-{k}"),
         )
         learned.append(masks)
         on_impression()

@@ -29,6 +29,7 @@ from training.threads import use_threads_that_help
 
 
 def make_bank(
+    context: typer.Context,
     store: options.StoreFolder,
     data: options.Data,
     stream: options.Stream = "permuted",
@@ -50,6 +51,7 @@ def make_bank(
     epochs: options.Epochs = None,
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = 128,
+    run: options.Run = None,
 ) -> None:
     """Make a store: the frozen network's seed and the bank of basis masks.
 
@@ -66,7 +68,8 @@ def make_bank(
         learning = fit_choices(epochs, learning_rate, MASK_LEARNING_RATE, batch_size, 0.0, 0)
         image_set = read_data(data, None, label_column, skip_unreadable, image_size)
         typer.echo(f"{image_set.name}: {described_counts(image_set.class_counts())}")
-        made = create_with_bar(store, choices, image_set, tasks, learning)
+        begin = partial(begin_run, run, context.info_name, context.params)
+        made = create_with_bar(store, choices, image_set, tasks, learning, begin)
         record = made.network.manifest.bank
         typer.echo(f"{store}: a {record.kind} bank of {record.size}, density {record.density:g}")
 
@@ -121,6 +124,7 @@ def learn_stream(
             epochs, learning_rate, rate, batch_size, exposure, seed, patience=patience
         )
         first = Start(start, start_index)
+        begin = partial(begin_run, run, context.info_name, context.params)
         opened = open_store(store)
         if opened is not None:
             choices.check(store, opened.network)
@@ -138,10 +142,8 @@ def learn_stream(
         check_start(first, made_of.impressions)
         if opened is None:
             mask_learning = fit_choices(epochs, None, MASK_LEARNING_RATE, batch_size, 0.0, seed)
-            opened = create_with_bar(store, choices, image_set, task_rule, mask_learning)
-        publish_with_bar(
-            store, opened, planned, partial(begin_run, run, context.info_name, context.params)
-        )
+            opened = create_with_bar(store, choices, image_set, task_rule, mask_learning, begin)
+        publish_with_bar(store, opened, planned, begin)
 
 
 def create_with_bar(
@@ -150,9 +152,11 @@ def create_with_bar(
     image_set: ImageSet,
     stream: TaskStream,
     learning: FitChoices,
+    begin: Callable[[], OnTaskEpoch] = unrecorded,
 ) -> Store:
     """A new store, the impressions' progress shown where there are any to learn."""
     options = choices.bank_options(1)
+    on_epoch = begin()
     with progress_bar() as progress:
         bar = progress.add_task("impressions", total=options.to_learn, visible=options.to_learn > 0)
         return create_store(
@@ -162,6 +166,7 @@ def create_with_bar(
             stream,
             learning.for_images,
             lambda: progress.advance(bar),
+            on_epoch,
         )
 
 

@@ -15,6 +15,7 @@ from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
 from training.impressions import OnImpression, new_network
+from training.run_records import OnTaskEpoch
 from training.task_streams import TaskStream
 
 
@@ -85,6 +86,7 @@ def create_store(
     stream: TaskStream,
     fit_for: Callable[[int], FitOptions],
     on_impression: OnImpression = lambda: None,
+    on_epoch: OnTaskEpoch = lambda _, __: None,
 ) -> Store:
     """A new store for such data; `fit_for` says how to learn from so many images.
 
@@ -105,5 +107,6 @@ def create_store(
         lambda k: stream.task(image_set, choices.first_task + k),
         fit_for(stream.training_images(image_set, choices.first_task)),
         on_impression,
+        on_epoch,
     )
     return Store.create(folder, network)

@@ -217,6 +217,20 @@ def test_a_stream_goes_on_in_the_same_run_folder(tmp_path: Path) -> None:
     assert found == [(task, epoch) for task in ("permuted-0", "permuted-1") for epoch in (1, 2)]
 
 
+def test_a_run_keeps_the_epochs_of_the_impressions_too(tmp_path: Path) -> None:
+    learned = ("--kind", "heterogeneous", "--size", 2, *DIGITS, *QUICK)
+    succeed("bank", "--store", tmp_path / "bank", *learned, "--run", tmp_path / "one")
+    stream = ("stream", "--store", tmp_path / "stream", *learned, "--tasks", 1)
+    succeed(*stream, "--run", tmp_path / "two")
+    impressions = [(f"impression-{k}", epoch) for k in (0, 1) for epoch in (1, 2)]
+    one, two = (
+        [(metric["task"], metric["epoch"]) for metric in read_metrics(tmp_path / name)]
+        for name in ("one", "two")
+    )
+    assert one == impressions
+    assert two == [*impressions, ("permuted-0", 1), ("permuted-0", 2)]
+
+
 @pytest.mark.parametrize("kind", ["partition", "heterogeneous", "atoms"])
 def test_the_same_seed_makes_the_same_store_to_the_byte(tmp_path: Path, kind: str) -> None:
     stream = ("stream", *DIGITS, "--kind", kind, "--size", 2, *QUICK, "--tasks", 2)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -59,6 +59,21 @@ Out = Annotated[
 
 Kind = Annotated[
     BankKind | None, typer.Option("--kind", help="Of the bank; a partition where left out.")
+]
+KindOrAuto = Annotated[
+    Literal[BankKind, "auto"] | None,
+    typer.Option(
+        "--kind",
+        help="Of the bank; a partition where left out, with auto the best of several tried.",
+    ),
+]
+Candidates = Annotated[
+    str | None,
+    typer.Option(
+        "--candidates",
+        help="With --kind auto: the kinds to try, those preferred first, with commas between; "
+        "partition,atoms,random where left out.",
+    ),
 ]
 Size = Annotated[
     int | None, typer.Option("--size", min=1, max=32768, help="K, the number of basis masks.")

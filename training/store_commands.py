@@ -1,4 +1,4 @@
-"""`impress-train bank` and `stream`: make a store, and fill it with many tasks."""
+"""`impress-train stream`: fill a store with many tasks, and make it where there is none."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,69 +9,22 @@ import typer
 
 from model_store.store import Store
 from training import options
+from training.bank_command import create_with_bar
 from training.coefficients import CoefficientRecipe
-from training.console import described_counts, errors_in_words, progress_bar
+from training.console import errors_in_words, progress_bar
 from training.continual import PlannedTask, plan_tasks, publish_tasks, unpublished
 from training.data_choices import read_data
 from training.errors import OptionError
-from training.image_sets import ImageSet
-from training.options import FitChoices, fit_choices, task_stream
+from training.options import fit_choices, task_stream
 from training.run_records import OnTaskEpoch, begin_run, unrecorded
 from training.starts import Start, check_start
-from training.stores import StoreChoices, create_store, open_store
+from training.stores import StoreChoices, open_store
 from training.task_commands import (
     COEFFICIENT_LEARNING_RATE,
     DEFAULT_EXPOSURE,
     MASK_LEARNING_RATE,
 )
-from training.task_streams import TaskStream
 from training.threads import use_threads_that_help
-
-
-def make_bank(
-    context: typer.Context,
-    store: options.StoreFolder,
-    data: options.Data,
-    stream: options.Stream = "permuted",
-    kind: options.Kind = None,
-    size: options.Size = None,
-    density: options.Density = None,
-    er_scale: options.ErScale = None,
-    learned: options.Learned = None,
-    seed: options.StoreSeed = None,
-    backbone: options.Backbone = None,
-    outputs: options.Outputs = None,
-    first_task: options.FirstTask = 0,
-    label_column: options.LabelColumn = None,
-    skip_unreadable: options.SkipUnreadable = False,
-    image_size: options.ImageSizeOption = None,
-    stream_seed: options.StreamSeed = 0,
-    degrees: options.Degrees = 10.0,
-    classes_per_task: options.ClassesPerTask = 2,
-    epochs: options.Epochs = None,
-    learning_rate: options.LearningRate = None,
-    batch_size: options.BatchSize = 128,
-    run: options.Run = None,
-) -> None:
-    """Make a store: the frozen network's seed and the bank of basis masks.
-
-    A partition or random bank is kept as its seed. Heterogeneous impressions are the masks of tasks
-    FIRST_TASK and on of the stream; homogeneous ones are all of task FIRST_TASK. Atoms are the
-    2^n = SIZE ways in which n heterogeneous impressions overlap; a mixed bank has LEARNED of those,
-    and random masks besides. The options on learning concern the impressions alone.
-    """
-    choices = StoreChoices(
-        kind, size, density, seed, backbone, outputs, first_task, er_scale, learned
-    )
-    with errors_in_words():
-        tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
-        learning = fit_choices(epochs, learning_rate, MASK_LEARNING_RATE, batch_size, 0.0, 0)
-        image_set = read_data(data, None, label_column, skip_unreadable, image_size)
-        typer.echo(f"{image_set.name}: {described_counts(image_set.class_counts())}")
-        begin = partial(begin_run, run, context.info_name, context.params)
-        made = create_with_bar(store, choices, image_set, tasks, learning, begin)
-        record = made.network.manifest.bank
-        typer.echo(f"{store}: a {record.kind} bank of {record.size}, density {record.density:g}")
 
 
 def learn_stream(
@@ -144,30 +97,6 @@ def learn_stream(
             mask_learning = fit_choices(epochs, None, MASK_LEARNING_RATE, batch_size, 0.0, seed)
             opened = create_with_bar(store, choices, image_set, task_rule, mask_learning, begin)
         publish_with_bar(store, opened, planned, begin)
-
-
-def create_with_bar(
-    folder: Path,
-    choices: StoreChoices,
-    image_set: ImageSet,
-    stream: TaskStream,
-    learning: FitChoices,
-    begin: Callable[[], OnTaskEpoch] = unrecorded,
-) -> Store:
-    """A new store, the impressions' progress shown where there are any to learn."""
-    options = choices.bank_options(1)
-    on_epoch = begin()
-    with progress_bar() as progress:
-        bar = progress.add_task("impressions", total=options.to_learn, visible=options.to_learn > 0)
-        return create_store(
-            folder,
-            choices,
-            image_set,
-            stream,
-            learning.for_images,
-            lambda: progress.advance(bar),
-            on_epoch,
-        )
 
 
 def publish_with_bar(

@@ -88,20 +88,38 @@ def create_store(
     on_impression: OnImpression = lambda: None,
     on_epoch: OnTaskEpoch = lambda _, __: None,
 ) -> Store:
-    """A new store for such data; `fit_for` says how to learn from so many images.
+    """A new store for such data. Raises `StoreExists`, or as `store_network` does."""
+    check_no_store(folder)
+    network = store_network(choices, image_set, stream, fit_for, on_impression, on_epoch)
+    return Store.create(folder, network)
 
-    Learned impressions come from tasks `first_task` and on of the stream: by default those that it
-    begins with, so that a one-hot coefficient is such a task's own mask. Raises `StoreExists`,
-    `OptionError` or `StreamError`.
-    """
+
+def check_no_store(folder: Path) -> None:
+    """Raise `StoreExists` where there is a store, before anything is learned for another."""
     if (folder / MANIFEST_FILE).exists():
         raise StoreExists(f"{folder} holds a store already")
+
+
+def store_network(
+    choices: StoreChoices,
+    image_set: ImageSet,
+    stream: TaskStream,
+    fit_for: Callable[[int], FitOptions],
+    on_impression: OnImpression = lambda: None,
+    on_epoch: OnTaskEpoch = lambda _, __: None,
+) -> FrozenNetwork:
+    """The network of a store for such data; `fit_for` says how to learn from so many images.
+
+    Learned impressions come from tasks `first_task` and on of the stream: by default those that it
+    begins with, so that a one-hot coefficient is such a task's own mask. Raises `OptionError` or
+    `StreamError`.
+    """
     options = choices.bank_options(len(stream.classes(image_set, 0)))
     options.check()
     if options.to_learn and options.kind != "homogeneous":
         # Better said now than after all the impressions before the one that is missing.
         stream.classes(image_set, choices.first_task + options.to_learn - 1)
-    network = new_network(
+    return new_network(
         options,
         image_set.preprocessing(),
         lambda k: stream.task(image_set, choices.first_task + k),
@@ -109,4 +127,3 @@ def create_store(
         on_impression,
         on_epoch,
     )
-    return Store.create(folder, network)

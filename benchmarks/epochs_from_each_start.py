@@ -15,11 +15,12 @@ import typer
 
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import TaskArtifact
+from training.bank_options import BankOptions
 from training.coefficients import CoefficientRecipe
 from training.data_sets import load_image_set
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
-from training.impressions import BankOptions, new_network
+from training.impressions import new_network
 from training.starts import Start
 from training.task_streams import StreamKind, TaskStream
 

@@ -17,12 +17,13 @@ import typer
 from model_store.coefficient_tensors import Precision
 from model_store.network import FrozenNetwork
 from training.artifacts import Recipe, artifact_accuracy
+from training.bank_options import BankOptions
 from training.coefficients import CoefficientRecipe
 from training.data_sets import load_image_set
 from training.dedicated_masks import MaskRecipe
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
-from training.impressions import BankOptions, new_network
+from training.impressions import new_network
 from training.options import MASK_LEARNING_RATE
 from training.task_streams import TaskStream
 

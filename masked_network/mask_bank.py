@@ -1,8 +1,8 @@
 """K basis masks for every layer, in one form for every kind of bank: codes and tables.
 
 A *code* tells which basis masks a weight belongs to and is shared by all tasks; a *table* tells
-what each code is worth for one task and layer. A partition needs one plane of codes, the group of
-each weight, and its table is the coefficients themselves. Any other bank has a plane for every
+what each code is worth for one task and layer. Disjoint masks need one plane of codes, the group of
+each weight, and their table is the coefficients themselves. Any other bank has a plane for every
 eight masks, and a table of the subset sums of eight coefficients.
 """
 
@@ -21,10 +21,11 @@ from masked_network.frozen_weights import fingerprint
 from masked_network.learning_codes import LearningCodes, learning_codes
 from masked_network.supermask import check_density
 
-BankKind = Literal["partition", "random", "heterogeneous", "homogeneous"]
+BankKind = Literal["partition", "random", "heterogeneous", "homogeneous", "mixed", "atoms"]
 
 _PLANE_BITS = 8
 _MAX_PARTITION = 1 << 15
+_MAX_ATOM_BITS = 15
 
 
 @dataclass(frozen=True)
@@ -34,26 +35,38 @@ class MaskBank:
     kind: BankKind
     size: int
     density: float
+    """Share of the weights that a mask keeps: of atoms, that each of the overlapping masks does;
+    of a mixed bank, that each random one does."""
     codes: tuple[Tensor, ...]
+
+    @property
+    def disjoint(self) -> bool:
+        """Whether each weight belongs to one basis mask alone."""
+        return self.kind in ("partition", "atoms")
+
+    @property
+    def impressions(self) -> int:
+        """How many masks the bank was made of: K, but for atoms, which are `2^n` of n masks."""
+        return self.size.bit_length() - 1 if self.kind == "atoms" else self.size
 
     def tables(self, coefficients: Tensor) -> Tensor:
         """Tables `[..., planes, entries]` of coefficients `[..., K]`; differentiable."""
         if coefficients.shape[-1] != self.size:
             raise ValueError(f"expected {self.size} coefficients, got {coefficients.shape[-1]}")
-        if self.kind == "partition":
+        if self.disjoint:
             return coefficients.unsqueeze(-2)  # [..., 1, K]
         planes = -(-self.size // _PLANE_BITS)
         padded = torch.nn.functional.pad(coefficients, (0, planes * _PLANE_BITS - self.size))
         by_plane = padded.reshape(*padded.shape[:-1], planes, _PLANE_BITS)  # [..., planes, 8]
-        return torch.matmul(by_plane, _subset_bits(coefficients))  # [..., planes, 256]
+        return torch.matmul(by_plane, _subset_bits(_PLANE_BITS, coefficients))  # [..., planes, 256]
 
     @cached_property
     def for_learning(self) -> tuple[LearningCodes, ...]:
         """Each layer's codes as learning reads them, made when first asked for.
 
-        A partition, and a bank outside main memory, are learned with as they are.
+        A bank of disjoint masks, and one outside main memory, are learned with as they are.
         """
-        if self.kind == "partition" or not all(codes.is_cpu for codes in self.codes):
+        if self.disjoint or not all(codes.is_cpu for codes in self.codes):
             return (LearningCodes(),) * len(self.codes)
         return tuple(learning_codes(codes, 1 << _PLANE_BITS) for codes in self.codes)
 
@@ -61,7 +74,7 @@ class MaskBank:
         """Basis mask `index` of one layer, flat, as bool `[P_l]`. Raises `ValueError` beyond K."""
         if not 0 <= index < self.size:
             raise ValueError(f"expected a basis mask from 0 to {self.size - 1}, got {index}")
-        if self.kind == "partition":
+        if self.disjoint:
             return self.codes[layer][0] == index
         plane, bit = divmod(index, _PLANE_BITS)
         return (self.codes[layer][plane] >> bit & 1).bool()
@@ -70,12 +83,39 @@ class MaskBank:
     def used(self) -> Tensor:
         """Which coefficients any weight is multiplied by, bool `[L, K]`, on the CPU.
 
-        A partition of more groups than a layer has weights leaves the last ones empty there.
+        Disjoint masks of more than a layer has weights, or atoms that nothing lies in, are not.
         """
-        if self.kind != "partition":
+        if not self.disjoint:
             return torch.ones(len(self.codes), self.size, dtype=torch.bool)
-        counts = [torch.bincount(codes[0], minlength=self.size) for codes in self.codes]
-        return torch.stack(counts).cpu() > 0
+        return self.kept().cpu() > 0
+
+    def impression(self, layer: int, index: int) -> Tensor:
+        """Mask `index` of those that the bank was made of, as `mask` gives one.
+
+        Of atoms it is the union of those that lie in it; of any other bank a basis mask.
+        """
+        if self.kind != "atoms":
+            return self.mask(layer, index)
+        if not 0 <= index < self.impressions:
+            raise ValueError(f"expected a mask from 0 to {self.impressions - 1}, got {index}")
+        return (self.codes[layer][0] >> index & 1).bool()
+
+    def from_impressions(self, coefficients: Tensor) -> Tensor:
+        """Coefficients `[..., K]` that compose as `[..., n]` over the masks it was made of do."""
+        if self.kind != "atoms":
+            return coefficients
+        return torch.matmul(coefficients, _subset_bits(self.impressions, coefficients))
+
+    def kept(self) -> Tensor:
+        """How many weights of each layer each basis mask keeps: `[L, K]`, int64."""
+        return torch.stack([self._kept(codes) for codes in self.codes])
+
+    def _kept(self, codes: Tensor) -> Tensor:
+        if self.disjoint:
+            return torch.bincount(codes[0], minlength=self.size)
+        counts = torch.stack([torch.bincount(plane, minlength=256) for plane in codes])
+        by_bit = counts.unsqueeze(1) * _subset_bits(_PLANE_BITS, counts)  # [planes, 8, 256]
+        return by_bit.sum(dim=2).flatten()[: self.size]
 
     def to(self, device: torch.device) -> "MaskBank":
         """The same bank with its codes on `device`."""
@@ -88,10 +128,10 @@ class MaskBank:
         return fingerprint({f"{bank}/{layer}": codes for layer, codes in enumerate(self.codes)})
 
 
-def _subset_bits(like: Tensor) -> Tensor:
-    entries = torch.arange(1 << _PLANE_BITS, device=like.device)
-    bits = torch.arange(_PLANE_BITS, device=like.device)
-    return (entries >> bits.unsqueeze(1) & 1).to(like.dtype)  # [8, 256]
+def _subset_bits(count: int, like: Tensor) -> Tensor:
+    entries = torch.arange(1 << count, device=like.device)
+    bits = torch.arange(count, device=like.device)
+    return (entries >> bits.unsqueeze(1) & 1).to(like.dtype)  # [count, 2^count]
 
 
 def partition_bank(layers: Sequence[MaskedLayer], size: int, seed: int) -> MaskBank:
@@ -130,7 +170,12 @@ def random_bank(layers: Sequence[MaskedLayer], size: int, density: float, seed: 
 
 
 def bank_of_masks(kind: BankKind, masks: Sequence[Tensor], density: float) -> MaskBank:
-    """A bank from explicit masks, `masks[l]` of shape `[K, P_l]`, bool; not for partitions."""
+    """A bank from explicit masks, `masks[l]` of shape `[K, P_l]`, bool; not for partitions.
+
+    Of n masks, atoms are the `K = 2^n` ways in which they overlap: a weight belongs to the one
+    whose number has the bits of the masks that keep it. A table over them contains every linear
+    combination of the n; this project's own. Raises `ValueError` on more than 15 masks then.
+    """
     if kind == "partition":
         raise ValueError("a partition is made from its seed, not from masks")
     check_density(density)
@@ -138,7 +183,18 @@ def bank_of_masks(kind: BankKind, masks: Sequence[Tensor], density: float) -> Ma
     size = sizes[0]
     if size < 1 or set(sizes) != {size}:
         raise ValueError(f"every layer needs the same K of at least 1, got {sizes}")
+    if kind == "atoms":
+        if size > _MAX_ATOM_BITS:
+            raise ValueError(f"atoms are of 1 to {_MAX_ATOM_BITS} masks, got {size}")
+        return MaskBank(kind, 1 << size, density, tuple(_atoms(layer) for layer in masks))
     return MaskBank(kind, size, density, tuple(_pack_planes(layer) for layer in masks))
+
+
+def _atoms(masks: Tensor) -> Tensor:
+    atoms = torch.zeros(masks.shape[1], dtype=torch.int32)
+    for bit, mask in enumerate(masks):
+        atoms += mask.to(torch.int32) << bit
+    return atoms.unsqueeze(0)
 
 
 def _pack_planes(masks: Tensor) -> Tensor:

@@ -48,14 +48,19 @@ class BankRecord(_Record):
     """In how many segments each layer's output channels are cut; each has its own masks and
     coefficients."""
     density: float = Field(gt=0, le=1)
+    """As `MaskBank` has it."""
     seed: Seed | None
-    """None where the masks were learned: they are in `bank.safetensors`."""
+    """None where masks were learned: all are in `bank.safetensors`."""
+    learned: int | None = Field(default=None, ge=1)
+    """How many of a mixed bank's basis masks were learned, the first ones; the rest are random."""
     fingerprint: Fingerprint
 
     @model_validator(mode="after")
-    def _seed_where_random(self) -> "BankRecord":
+    def _as_its_kind_is(self) -> "BankRecord":
         if (self.kind in ("partition", "random")) != (self.seed is not None):
             raise ValueError("a random or partition bank has a seed, a learned one has none")
+        if (self.kind == "mixed") != (self.learned is not None):
+            raise ValueError("a mixed bank, and no other, says how many of its masks were learned")
         return self
 
 

@@ -190,9 +190,12 @@ def _bank(
 
 
 def bank_file(network: FrozenNetwork) -> bytes:
-    """The bytes that keep a learned bank: for each segment `[K, ceil(P_l / 8)]`, bit-packed."""
+    """The bytes that keep a learned bank: for each segment `[n, ceil(P_l / 8)]`, bit-packed.
+
+    n is K, or of atoms the number of masks that they are the overlaps of.
+    """
     bank, packed = network.bank, {}
     for index, segment in enumerate(network.segments):
-        masks = torch.stack([bank.mask(index, k) for k in range(bank.size)])
+        masks = torch.stack([bank.impression(index, k) for k in range(bank.impressions)])
         packed[segment.name] = pack_bits(masks)
     return safetensors.torch.save(packed)

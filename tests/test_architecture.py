@@ -15,7 +15,7 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 METHOD = {"torch", "numpy"}
 CONTRACT = METHOD | {"masked_network", "safetensors", "pydantic", "typer"}
 ONLY_IN_SERVICE = {"fastapi", "starlette", "uvicorn", "redis", "prometheus_client"}
-ONLY_IN_TRAINING = {"datasets", "sklearn", "matplotlib"}
+ONLY_IN_TRAINING = {"datasets", "pyarrow", "sklearn", "matplotlib"}
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "base", "core", "manager"}
 
 each_module = pytest.mark.parametrize(

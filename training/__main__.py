@@ -2,9 +2,10 @@
 
 import typer
 
+from training.bank_command import make_bank
 from training.demo_command import make_demo
 from training.report_commands import evaluate_store, sample
-from training.store_commands import learn_stream, make_bank
+from training.store_commands import learn_stream
 from training.task_commands import learn_mask, learn_task
 
 app = typer.Typer(

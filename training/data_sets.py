@@ -1,6 +1,6 @@
-"""Data sets by name: `digits`, a local folder, or a name on the Hugging Face hub.
+"""Data sets by name: `digits`, a CSV file, a local folder, or a name on the Hugging Face hub.
 
-A folder holds parquet files in the hub's layout, or a folder of images for each class.
+A folder holds CSV files, parquet files in the hub's layout, or a folder of images for each class.
 """
 
 import os
@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from model_store.preprocessing import Preprocessing
+from training.csv_files import csv_files, csv_image_set
 from training.errors import DataError
 from training.image_sets import ImageSet, LabelledImages, image_set
 from training.pictures import (
@@ -48,12 +49,18 @@ def load_image_set(
 ) -> ImageSet:
     """Read a whole data set into memory.
 
-    `source` is `digits`, a folder, or a hub name. Images are brought to the size and colour of
-    `preprocessing`, or else of the first training image. Raises `DataError`.
+    `source` is `digits`, a CSV file, a folder, or a hub name. Images are brought to the size and
+    colour of `preprocessing`, or else of the first training image. Raises `DataError`.
     """
     size = PictureSize.of(preprocessing) if preprocessing else None
     if source == "digits":
         return _digits(size, reading.image_size)
+    path = Path(source).expanduser()
+    if path.suffix.lower() == ".csv" and not path.exists():
+        raise DataError(f"no file at {source}")
+    if files := csv_files(path):
+        name = path.resolve().stem
+        return csv_image_set(name, files, size, reading.label_column, reading.image_size)
     return _hub_layout(source, size, reading)
 
 
@@ -77,7 +84,9 @@ def _hub_layout(source: str, size: PictureSize | None, reading: Reading) -> Imag
     if not local and (source.startswith((".", "/", "~")) or source.count("/") > 1):
         raise DataError(f"no folder at {source}")
     if local and not folder.is_dir():
-        raise DataError(f"{source} is a file; a folder of parquet files or of images was expected")
+        raise DataError(
+            f"{source} is a file; a CSV file was expected, or a folder (CSV, parquet, images)"
+        )
     # A folder's tables are read once and dropped, so they need not stay in the user's cache.
     cache: AbstractContextManager[str | None] = (
         tempfile.TemporaryDirectory(prefix="impress-data-") if local else nullcontext()

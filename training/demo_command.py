@@ -7,6 +7,7 @@ import torch
 import typer
 
 from training import options
+from training.bank_command import create_with_bar
 from training.coefficients import CoefficientRecipe
 from training.console import errors_in_words
 from training.continual import plan_tasks
@@ -14,7 +15,7 @@ from training.data_sets import load_image_set
 from training.fitting import FitOptions
 from training.options import FitChoices
 from training.sample_requests import write_samples
-from training.store_commands import create_with_bar, publish_with_bar
+from training.store_commands import publish_with_bar
 from training.stores import StoreChoices, open_store
 from training.task_commands import COEFFICIENT_LEARNING_RATE, DEFAULT_EXPOSURE
 from training.task_streams import TaskStream
@@ -44,7 +45,7 @@ def make_demo(
         opened = open_store(store)
         if opened is None:
             opened = create_with_bar(store, choices, image_set, stream, _DEMO_FIT)
-        choices.check(store, opened.network.manifest)
+        choices.check(store, opened.network)
         planned = plan_tasks(
             image_set,
             stream,

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -11,74 +12,20 @@ from torch import Tensor, nn
 from masked_network.backbones import MaskedLayer, build_backbone, masked_layers
 from masked_network.channel_groups import channel_segments
 from masked_network.frozen_weights import fingerprint, signed_constant_weights
-from masked_network.layer_budget import kept_share, uniform_budget
-from masked_network.mask_bank import (
-    BankKind,
-    MaskBank,
-    bank_of_masks,
-    partition_bank,
-    random_bank,
-)
+from masked_network.mask_bank import MaskBank, bank_of_masks, partition_bank, random_bank
 from model_store.manifest import BackboneRecord, BankRecord, Manifest
 from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
-from training.budgets import DEFAULT_LEARNED_DENSITY, layer_budget
+from training.bank_options import BankOptions
 from training.dedicated_masks import learn_supermask
 from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
 from training.mask_rules import MaskRule
-
-DEFAULT_RANDOM_DENSITY = 0.05
+from training.run_records import OnTaskEpoch
 
 ImpressionTask = Callable[[int], ImageSet]
 OnImpression = Callable[[], None]
-
-
-@dataclass(frozen=True)
-class BankOptions:
-    """What a new store is made of. `seed` gives the weights and what is random in the bank."""
-
-    kind: BankKind = "partition"
-    size: int = 256
-    density: float | None = None
-    """Share of the weights that a basis mask keeps; None is the kind's own default."""
-    seed: int = 0
-    channel_groups: int = 1
-    """In how many segments each layer's output channels are cut."""
-    backbone: str = "lenet-300-100"
-    outputs: int = 10
-    er_scale: float | None = None
-    """Learned impressions keep of each layer what `er_budget` says, instead of one density."""
-
-    @property
-    def learned(self) -> bool:
-        """Whether the basis masks come from data."""
-        return self.kind in ("heterogeneous", "homogeneous")
-
-    def resolved_density(self) -> float:
-        """The density itself. Raises `OptionError`."""
-        if self.kind == "partition":
-            if self.density is not None:
-                raise OptionError(
-                    f"a partition of {self.size} has density 1/{self.size}; give none"
-                )
-            return 1 / self.size
-        default = DEFAULT_LEARNED_DENSITY if self.learned else DEFAULT_RANDOM_DENSITY
-        density = default if self.density is None else self.density
-        if not 0 < density <= 1:
-            raise OptionError(f"density is the share kept, in (0, 1], got {density}")
-        return density
-
-    def budget(self, layers: Sequence[MaskedLayer]) -> dict[str, float]:
-        """Each layer's density by its name. Raises `OptionError`."""
-        if self.er_scale is None:
-            return uniform_budget(layers, self.resolved_density())
-        if not self.learned:
-            raise OptionError(
-                f"an ER budget is for learned impressions, not for a {self.kind} bank"
-            )
-        return layer_budget(layers, self.density, self.er_scale)
 
 
 def new_network(
@@ -87,23 +34,26 @@ def new_network(
     impression_task: ImpressionTask,
     fit_options: FitOptions,
     on_impression: OnImpression = lambda: None,
+    on_epoch: OnTaskEpoch = lambda _, __: None,
 ) -> FrozenNetwork:
     """The frozen network of a new store, with its manifest.
 
-    A learned bank takes its impression k from `impression_task(k)` where it is heterogeneous, and
-    from `impression_task(0)` with the learner's seed raised by k where it is homogeneous
-    (ImpressLearn 2210.01987, section 3); else no data is asked for. Raises `OptionError`.
+    `on_epoch` hears each epoch of impression k under the name `impression-k`.
+
+    A homogeneous bank takes all impressions from `impression_task(0)`, k with the learner's seed
+    raised by k; any other takes impression k from `impression_task(k)` (ImpressLearn 2210.01987,
+    section 3), and asks for no data where it learns none. Raises `OptionError`.
     """
+    options.check()
     try:
         backbone = build_backbone(options.backbone, preprocessing.input_shape, options.outputs)
     except ValueError as error:
         raise OptionError(str(error)) from error
     layers = masked_layers(backbone)
     segments = channel_segments(layers, options.channel_groups)
-    budget = options.budget(layers)
-    density = options.resolved_density() if options.er_scale is None else kept_share(layers, budget)
+    density = options.recorded_density(layers)
     weights = signed_constant_weights(layers, options.seed)
-    if options.learned:
+    if options.to_learn:
         masks = _learned_masks(
             options,
             backbone,
@@ -113,7 +63,10 @@ def new_network(
             impression_task,
             fit_options,
             on_impression,
+            on_epoch,
         )
+        if options.kind == "mixed":
+            masks = _random_after(options, layers, masks, density)
         bank = bank_of_masks(options.kind, _cut(masks, segments), density)
     else:
         bank = _seeded_bank(options, segments, density)
@@ -130,7 +83,8 @@ def new_network(
             size=options.size,
             channel_groups=options.channel_groups,
             density=density,
-            seed=None if options.learned else options.seed,
+            seed=None if options.to_learn else options.seed,
+            learned=options.learned,
             fingerprint=bank.fingerprint(),
         ),
         preprocessing=preprocessing,
@@ -166,6 +120,17 @@ def _cut(masks: Sequence[Tensor], segments: Sequence[MaskedLayer]) -> list[Tenso
     return list(torch.split(whole, [segment.size for segment in segments], dim=1))
 
 
+def _random_after(
+    options: BankOptions, layers: Sequence[MaskedLayer], learned: list[Tensor], density: float
+) -> list[Tensor]:
+    count = options.size - options.to_learn
+    random = random_bank(layers, count, density, options.seed)
+    return [
+        torch.cat([masks, *(random.mask(layer, k).unsqueeze(0) for k in range(count))])
+        for layer, masks in enumerate(learned)
+    ]  # [K, P_l] a layer
+
+
 def _learned_masks(
     options: BankOptions,
     backbone: nn.Module,
@@ -175,11 +140,12 @@ def _learned_masks(
     impression_task: ImpressionTask,
     fit_options: FitOptions,
     on_impression: OnImpression,
+    on_epoch: OnTaskEpoch,
 ) -> list[Tensor]:
     learned = []
-    for k in range(options.size):
-        heterogeneous = options.kind == "heterogeneous"
-        task = impression_task(k if heterogeneous else 0)
+    homogeneous = options.kind == "homogeneous"
+    for k in range(options.to_learn):
+        task = impression_task(0 if homogeneous else k)
         if len(task.classes) > options.outputs:
             raise OptionError(
                 f"{len(task.classes)} classes need as many outputs, not {options.outputs}"
@@ -191,8 +157,9 @@ def _learned_masks(
             task.train.examples(preprocessing),
             task.held_out.examples(preprocessing),
             len(task.classes),
-            MaskRule("top-k", options.density, options.er_scale),
-            fit_options if heterogeneous else replace(fit_options, seed=fit_options.seed + k),
+            MaskRule("top-k", options.learned_density(), options.er_scale),
+            replace(fit_options, seed=fit_options.seed + k) if homogeneous else fit_options,
+            on_epoch=partial(on_epoch, f"impression-{k}"),
         )
         learned.append(masks)
         on_impression()

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,15 +22,22 @@ MASK_LEARNING_RATE = 3e-3
 StoreFolder = Annotated[Path, typer.Option("--store", help="The store's folder.")]
 Data = Annotated[
     str,
-    typer.Option("--data", help="`digits`, a folder (parquet files or images), or a hub name."),
+    typer.Option(
+        "--data", help="`digits`, a CSV file, a folder (CSV, parquet or images), or a hub name."
+    ),
 ]
 LabelColumn = Annotated[
-    str | None, typer.Option(help="The label column, where the data set has several.")
+    str | None,
+    typer.Option(
+        help="The label column, where the data set has several; of CSV files, `label` if left out."
+    ),
 ]
 ImageSizeOption = Annotated[
     str | None,
     typer.Option(
-        "--image-size", help="Resize to WIDTHxHEIGHT; the first image's size where left out."
+        "--image-size",
+        help="Resize to WIDTHxHEIGHT; the first image's size where left out. For CSV files, the "
+        "shape of a row that has as many pixels.",
     ),
 ]
 SkipUnreadable = Annotated[
@@ -54,6 +61,21 @@ Out = Annotated[
 Kind = Annotated[
     BankKind | None, typer.Option("--kind", help="Of the bank; a partition where left out.")
 ]
+KindOrAuto = Annotated[
+    Literal[BankKind, "auto"] | None,
+    typer.Option(
+        "--kind",
+        help="Of the bank; a partition where left out, with auto the best of several tried.",
+    ),
+]
+Candidates = Annotated[
+    str | None,
+    typer.Option(
+        "--candidates",
+        help="With --kind auto: the kinds to try, those preferred first, with commas between; "
+        "partition,atoms,random where left out.",
+    ),
+]
 Size = Annotated[
     int | None, typer.Option("--size", min=1, max=32768, help="K, the number of basis masks.")
 ]
@@ -76,6 +98,10 @@ ErScale = Annotated[
         help="Keep S (c_out + c_in) / size of each layer, at most half, instead of one density; "
         "on the small ResNet-18 a scale S of 1 keeps 0.26 % of all weights, 32 keeps 7.5 %.",
     ),
+]
+Learned = Annotated[
+    int | None,
+    typer.Option("--learned", min=1, help="Mixed: how many of the SIZE basis masks are learned."),
 ]
 StoreSeed = Annotated[
     int | None, typer.Option("--seed", min=0, help="Of the weights and of the bank.")
@@ -122,11 +148,11 @@ StartOption = Annotated[
     typer.Option(
         "--start",
         help="Where coefficients start: at random, at the mean of the tasks before (at random if "
-        "there is none), at one basis mask, or at 1/K.",
+        "there is none), at one impression, or at the mean of all impressions.",
     ),
 ]
 StartIndex = Annotated[
-    int | None, typer.Option(min=0, help="One-hot start: the task's own basis mask in the bank.")
+    int | None, typer.Option(min=0, help="One-hot start: the task's own impression in the bank.")
 ]
 Penalty = Annotated[
     float,

@@ -7,6 +7,7 @@ from statistics import fmean
 
 from rich.table import Table
 
+from training.adaptation_trials import AdaptationShares
 from training.evaluation import TaskResult
 from training.inference_trials import InferenceShares
 
@@ -20,6 +21,8 @@ class Report:
     inference: Sequence[InferenceShares]
     left_out: Mapping[str, str]
     """Tasks not measured, and why."""
+    adaptation: Sequence[AdaptationShares] = ()
+    """Empty where it was not asked for."""
 
     @property
     def mean_test_accuracy(self) -> float:
@@ -33,7 +36,7 @@ class Report:
 
 
 def report_tables(report: Report) -> list[Table]:
-    """One table of the tasks and one of task inference."""
+    """One table of the tasks, one of task inference, and one of adaptation if it was measured."""
     tasks = Table(title=f"Tasks of {report.data}")
     tasks.add_column("task")
     tasks.add_column("kind")
@@ -72,7 +75,26 @@ def report_tables(report: Report) -> list[Table]:
             f"{shares.short_list:.1%}",
             f"{shares.exhaustive:.1%}",
         )
-    return [tasks, inference]
+    return [tasks, inference, *_adaptation_tables(report)]
+
+
+def _adaptation_tables(report: Report) -> list[Table]:
+    if not report.adaptation:
+        return []
+    table = Table(title="Images answered rightly by networks adapted to them without labels")
+    table.add_column("start")
+    for column in ("images", "trials", "as it is", "adapted by entropy", "and balanced"):
+        table.add_column(column, justify="right")
+    for shares in report.adaptation:
+        table.add_row(
+            shares.start,
+            str(shares.images),
+            str(shares.trials),
+            f"{shares.as_it_is:.1%}",
+            f"{shares.adapted:.1%}",
+            f"{shares.balanced:.1%}",
+        )
+    return [table]
 
 
 def _exact(change: float) -> str:
@@ -81,7 +103,7 @@ def _exact(change: float) -> str:
 
 
 def report_json(report: Report) -> bytes:
-    """Indented JSON: `tasks`, `summary`, `inference` and `left_out`."""
+    """Indented JSON: `tasks`, `summary`, `inference`, `adaptation` and `left_out`."""
     described = {
         "data": report.data,
         "summary": {
@@ -93,6 +115,7 @@ def report_json(report: Report) -> bytes:
         },
         "tasks": [{**asdict(task), "forgetting": task.forgetting} for task in report.tasks],
         "inference": [asdict(shares) for shares in report.inference],
+        "adaptation": [asdict(shares) for shares in report.adaptation],
         "left_out": dict(report.left_out),
     }
     return json.dumps(described, indent=2).encode() + b"\n"

@@ -8,6 +8,7 @@ import typer
 from model_store.files import LocalFolder
 from model_store.store import Store
 from training import options
+from training.adaptation_trials import adaptation_trials
 from training.console import errors_in_words, output_console, progress_bar
 from training.data_choices import read_data
 from training.evaluation import evaluate, known_tasks
@@ -27,20 +28,36 @@ def evaluate_store(
     trials: Annotated[
         int, typer.Option(min=1, help="Trials of task inference for each task.")
     ] = 20,
+    adapt: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Trials, for each task, of adapting a network to unlabelled images instead of "
+            "naming their task; none where left out.",
+        ),
+    ] = 0,
     label_column: options.LabelColumn = None,
     skip_unreadable: options.SkipUnreadable = False,
 ) -> None:
-    """Accuracy, forgetting and bytes of every task, and how often the right task is named."""
+    """Accuracy, forgetting and bytes of every task, and how often the right task is named.
+
+    With --adapt, also how well networks adapted to unlabelled images answer them.
+    """
     with errors_in_words():
         opened = Store.open(store)
         preprocessing = opened.network.manifest.preprocessing
         image_set = read_data(data, preprocessing, label_column, skip_unreadable)
         known, left_out = known_tasks(opened, image_set, limit)
         with progress_bar() as progress:
-            bar = progress.add_task("evaluating", total=2 * len(known))
+            bar = progress.add_task("evaluating", total=(3 if adapt else 2) * len(known))
             results = evaluate(opened, known, lambda: progress.advance(bar))
             inferred = infer_tasks(opened.network, known, trials, lambda: progress.advance(bar))
-        report = Report(image_set.name, results, inferred, left_out)
+            adapted = (
+                adaptation_trials(opened.network, known, adapt, lambda: progress.advance(bar))
+                if adapt
+                else ()
+            )
+        report = Report(image_set.name, results, inferred, left_out, adapted)
         for table in report_tables(report):
             output_console().print(table)
         for task_id, reason in left_out.items():

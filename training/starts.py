@@ -1,7 +1,6 @@
 """Where the learning of a task's coefficients starts."""
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -23,8 +22,9 @@ class Start:
 
     randn: unit normal over `sqrt(K * density)`, so that a weight's multiplier has unit variance
     over any bank; ours, and what the others fall back to. mean: of the coefficients of earlier
-    tasks; ours. one-hot: basis mask `index` alone, for the task that it was learned from. uniform:
-    1/K, as the prototype of ImpressLearn (2210.01987) starts.
+    tasks; ours. one-hot: impression `index` alone, for the task that it was learned from. uniform:
+    1/K, as the prototype of ImpressLearn (2210.01987) starts. Over atoms the last two are what they
+    are over the masks that overlap: one-hot gives 1 to each atom within mask `index`.
     """
 
     kind: StartKind = "randn"
@@ -32,7 +32,7 @@ class Start:
 
     def __post_init__(self) -> None:
         if (self.kind == "one-hot") != (self.index is not None):
-            raise OptionError("a one-hot start, and no other, needs the index of a basis mask")
+            raise OptionError("a one-hot start, and no other, needs the index of an impression")
 
     def provenance(self) -> dict[str, str | int | float]:
         """What was asked for, for an artifact's record."""
@@ -45,15 +45,25 @@ class Start:
 RANDN = Start()
 
 
-def coefficient_scale(network: FrozenNetwork) -> float:
-    """`1 / sqrt(K * density)`: what coefficients are in units of while they are learned."""
-    return 1 / math.sqrt(network.bank.size * network.bank.density)
+def coefficient_scale(network: FrozenNetwork) -> Tensor:
+    """`1 / sqrt(K * density)` `[L, K]`: what coefficients are in units of while they are learned.
+
+    The density is that of each basis mask in each layer, so that masks of many and of few weights
+    count alike. Of disjoint masks it is that of all together over K, as one alone gives a weight.
+    """
+    kept = network.bank.kept()
+    if network.bank.disjoint:
+        kept = kept.sum(dim=1, keepdim=True).expand_as(kept)
+    else:
+        kept = kept.clamp_min(1) * network.bank.size  # a mask may be empty in a small layer
+    sizes = torch.tensor([[layer.size] for layer in network.segments], device=kept.device)
+    return (sizes / kept).sqrt()
 
 
-def check_start(start: Start, bank_size: int) -> None:
-    """Raise `OptionError` on a basis mask that the bank does not have."""
-    if start.index is not None and not 0 <= start.index < bank_size:
-        raise OptionError(f"the bank has basis masks 0 to {bank_size - 1}, got {start.index}")
+def check_start(start: Start, impressions: int) -> None:
+    """Raise `OptionError` on an impression that the bank does not have."""
+    if start.index is not None and not 0 <= start.index < impressions:
+        raise OptionError(f"the bank has impressions 0 to {impressions - 1}, got {start.index}")
 
 
 def initial_coefficients(
@@ -67,17 +77,19 @@ def initial_coefficients(
 
     A mean is of earlier tasks of the same kind; of no tasks it is a randn start.
     """
-    check_start(start, network.bank.size)
-    used = network.used_by(kind)
+    bank, used = network.bank, network.used_by(kind)
+    check_start(start, bank.impressions)
     shared = sharing_the_bank(network, earlier, kind)
     if start.kind == "mean" and shared:
         together = torch.stack([network.coefficients(task) for task in shared])  # [T, L, K]
         return together.to(torch.float64).mean(dim=0).to(torch.float32)
+    made_of = (len(used), bank.impressions)
     if start.index is not None:
-        only = torch.arange(network.bank.size) == start.index
-        return (used & only).to(torch.float32)
+        one_hot = torch.zeros(made_of)
+        one_hot[:, start.index] = 1.0
+        return bank.from_impressions(one_hot) * used
     if start.kind == "uniform":
-        return used / network.bank.size
+        return bank.from_impressions(torch.full(made_of, 1 / bank.impressions)) * used
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(used.shape, generator=generator) * used * coefficient_scale(network)
 

@@ -1,4 +1,4 @@
-"""`impress-train bank` and `stream`: make a store, and fill it with many tasks."""
+"""`impress-train stream`: fill a store with many tasks, and make it where there is none."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,67 +9,23 @@ import typer
 
 from model_store.store import Store
 from training import options
+from training.bank_command import create_with_bar
 from training.coefficients import CoefficientRecipe
-from training.console import described_counts, errors_in_words, progress_bar
+from training.console import errors_in_words, progress_bar
 from training.continual import PlannedTask, plan_tasks, publish_tasks, unpublished
 from training.data_choices import read_data
 from training.errors import OptionError
-from training.image_sets import ImageSet
 from training.options import (
     MASK_LEARNING_RATE,
-    FitChoices,
     fit_choices,
     hybrid_rate,
     task_stream,
 )
 from training.run_records import OnTaskEpoch, begin_run, unrecorded
 from training.starts import Start, check_start
-from training.stores import StoreChoices, create_store, open_store
+from training.stores import StoreChoices, open_store
 from training.task_commands import COEFFICIENT_LEARNING_RATE, DEFAULT_EXPOSURE
-from training.task_streams import TaskStream
 from training.threads import use_threads_that_help
-
-
-def make_bank(
-    store: options.StoreFolder,
-    data: options.Data,
-    stream: options.Stream = "permuted",
-    kind: options.Kind = None,
-    size: options.Size = None,
-    channel_groups: options.ChannelGroups = None,
-    density: options.Density = None,
-    er_scale: options.ErScale = None,
-    seed: options.StoreSeed = None,
-    backbone: options.Backbone = None,
-    outputs: options.Outputs = None,
-    first_task: options.FirstTask = 0,
-    label_column: options.LabelColumn = None,
-    skip_unreadable: options.SkipUnreadable = False,
-    image_size: options.ImageSizeOption = None,
-    stream_seed: options.StreamSeed = 0,
-    degrees: options.Degrees = 10.0,
-    classes_per_task: options.ClassesPerTask = 2,
-    epochs: options.Epochs = None,
-    learning_rate: options.LearningRate = None,
-    batch_size: options.BatchSize = 128,
-) -> None:
-    """Make a store: the frozen network's seed and the bank of basis masks.
-
-    A partition or random bank is kept as its seed. Heterogeneous impressions are the masks of tasks
-    FIRST_TASK and on of the stream; homogeneous ones are all of task FIRST_TASK. What is left out
-    of the options on learning concerns these two alone.
-    """
-    choices = StoreChoices(
-        kind, size, density, seed, backbone, outputs, first_task, er_scale, channel_groups
-    )
-    with errors_in_words():
-        tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
-        learning = fit_choices(epochs, learning_rate, MASK_LEARNING_RATE, batch_size, 0.0, 0)
-        image_set = read_data(data, None, label_column, skip_unreadable, image_size)
-        typer.echo(f"{image_set.name}: {described_counts(image_set.class_counts())}")
-        made = create_with_bar(store, choices, image_set, tasks, learning)
-        record = made.network.manifest.bank
-        typer.echo(f"{store}: a {record.kind} bank of {record.size}, density {record.density:g}")
 
 
 def learn_stream(
@@ -82,6 +38,8 @@ def learn_stream(
     size: options.Size = None,
     channel_groups: options.ChannelGroups = None,
     density: options.Density = None,
+    er_scale: options.ErScale = None,
+    learned: options.Learned = None,
     store_seed: Annotated[
         int | None, typer.Option(min=0, help="Of the weights and of the bank.")
     ] = None,
@@ -121,7 +79,9 @@ def learn_stream(
         backbone,
         outputs,
         first_task,
-        channel_groups=channel_groups,
+        er_scale,
+        learned,
+        channel_groups,
     )
     with errors_in_words():
         task_rule = task_stream(stream, stream_seed, degrees, classes_per_task)
@@ -131,9 +91,10 @@ def learn_stream(
         )
         first = Start(start, start_index)
         mask_rate = hybrid_rate(hybrid, mask_learning_rate)
+        begin = partial(begin_run, run, context.info_name, context.params)
         opened = open_store(store)
         if opened is not None:
-            choices.check(store, opened.network.manifest)
+            choices.check(store, opened.network)
         preprocessing = opened.network.manifest.preprocessing if opened else None
         image_set = read_data(data, preprocessing, label_column, skip_unreadable, image_size)
         planned = plan_tasks(
@@ -144,36 +105,12 @@ def learn_stream(
                 learning.for_images(images), precision, first, penalty, mask_rate
             ),
         )
-        check_start(
-            first, choices.bank_options(1).size if opened is None else opened.network.bank.size
-        )
+        made_of = choices.bank_options(1) if opened is None else opened.network.bank
+        check_start(first, made_of.impressions)
         if opened is None:
             mask_learning = fit_choices(epochs, None, MASK_LEARNING_RATE, batch_size, 0.0, seed)
-            opened = create_with_bar(store, choices, image_set, task_rule, mask_learning)
-        publish_with_bar(
-            store, opened, planned, partial(begin_run, run, context.info_name, context.params)
-        )
-
-
-def create_with_bar(
-    folder: Path,
-    choices: StoreChoices,
-    image_set: ImageSet,
-    stream: TaskStream,
-    learning: FitChoices,
-) -> Store:
-    """A new store, the impressions' progress shown where there are any to learn."""
-    options = choices.bank_options(1)
-    with progress_bar() as progress:
-        bar = progress.add_task("impressions", total=options.size, visible=options.learned)
-        return create_store(
-            folder,
-            choices,
-            image_set,
-            stream,
-            learning.for_images,
-            lambda: progress.advance(bar),
-        )
+            opened = create_with_bar(store, choices, image_set, task_rule, mask_learning, begin)
+        publish_with_bar(store, opened, planned, begin)
 
 
 def publish_with_bar(

@@ -4,14 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from masked_network.layer_budget import kept_share
 from masked_network.mask_bank import BankKind
 from model_store.errors import StoreExists, StoreNotFound
-from model_store.manifest import Manifest
+from model_store.network import FrozenNetwork
 from model_store.store import MANIFEST_FILE, Store
+from training.bank_options import BankOptions
+from training.budgets import layer_budget
 from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
-from training.impressions import BankOptions, OnImpression, new_network
+from training.impressions import OnImpression, new_network
+from training.run_records import OnTaskEpoch
 from training.task_streams import TaskStream
 
 
@@ -28,6 +32,8 @@ class StoreChoices:
     first_task: int = 0
     """The first task that learned impressions come from."""
     er_scale: float | None = None
+    learned: int | None = None
+    """How many basis masks of a mixed bank are learned."""
     channel_groups: int | None = None
 
     def bank_options(self, classes: int) -> BankOptions:
@@ -41,17 +47,25 @@ class StoreChoices:
             backbone=default.backbone if self.backbone is None else self.backbone,
             outputs=classes if self.outputs is None else self.outputs,
             er_scale=self.er_scale,
+            learned=self.learned,
             channel_groups=(
                 default.channel_groups if self.channel_groups is None else self.channel_groups
             ),
         )
 
-    def check(self, folder: Path, manifest: Manifest) -> None:
-        """Raise `OptionError` where the store was made otherwise."""
+    def check(self, folder: Path, network: FrozenNetwork) -> None:
+        """Raise `OptionError` where the store was made otherwise, as far as it can tell."""
+        manifest = network.manifest
+        density = self.density
+        if self.er_scale is not None and manifest.bank.kind != "mixed":
+            density = kept_share(
+                network.layers, layer_budget(network.layers, density, self.er_scale)
+            )
         found = {
             "bank": (self.kind, manifest.bank.kind),
             "size": (self.size, manifest.bank.size),
-            "density": (self.density, manifest.bank.density),
+            "density": (density, manifest.bank.density),
+            "learned masks": (self.learned, manifest.bank.learned),
             "channel groups": (self.channel_groups, manifest.bank.channel_groups),
             "seed": (self.seed, manifest.backbone.seed),
             "backbone": (self.backbone, manifest.backbone.name),
@@ -77,24 +91,44 @@ def create_store(
     stream: TaskStream,
     fit_for: Callable[[int], FitOptions],
     on_impression: OnImpression = lambda: None,
+    on_epoch: OnTaskEpoch = lambda _, __: None,
 ) -> Store:
-    """A new store for such data; `fit_for` says how to learn from so many images.
+    """A new store for such data. Raises `StoreExists`, or as `store_network` does."""
+    check_no_store(folder)
+    network = store_network(choices, image_set, stream, fit_for, on_impression, on_epoch)
+    return Store.create(folder, network)
 
-    Learned impressions come from tasks `first_task` and on of the stream: by default those that it
-    begins with, so that a one-hot coefficient is such a task's own mask. Raises `StoreExists`,
-    `OptionError` or `StreamError`.
-    """
+
+def check_no_store(folder: Path) -> None:
+    """Raise `StoreExists` where there is a store, before anything is learned for another."""
     if (folder / MANIFEST_FILE).exists():
         raise StoreExists(f"{folder} holds a store already")
+
+
+def store_network(
+    choices: StoreChoices,
+    image_set: ImageSet,
+    stream: TaskStream,
+    fit_for: Callable[[int], FitOptions],
+    on_impression: OnImpression = lambda: None,
+    on_epoch: OnTaskEpoch = lambda _, __: None,
+) -> FrozenNetwork:
+    """The network of a store for such data; `fit_for` says how to learn from so many images.
+
+    Learned impressions come from tasks `first_task` and on of the stream: by default those that it
+    begins with, so that a one-hot coefficient is such a task's own mask. Raises `OptionError` or
+    `StreamError`.
+    """
     options = choices.bank_options(len(stream.classes(image_set, 0)))
-    if options.kind == "heterogeneous":
+    options.check()
+    if options.to_learn and options.kind != "homogeneous":
         # Better said now than after all the impressions before the one that is missing.
-        stream.classes(image_set, choices.first_task + options.size - 1)
-    network = new_network(
+        stream.classes(image_set, choices.first_task + options.to_learn - 1)
+    return new_network(
         options,
         image_set.preprocessing(),
         lambda k: stream.task(image_set, choices.first_task + k),
         fit_for(stream.training_images(image_set, choices.first_task)),
         on_impression,
+        on_epoch,
     )
-    return Store.create(folder, network)

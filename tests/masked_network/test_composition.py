@@ -25,7 +25,7 @@ LAYERS = (
 WEIGHTS = {
     name: weight.double() for name, weight in signed_constant_weights(LAYERS, seed=1).items()
 }
-KINDS: list[BankKind] = ["partition", "random", "heterogeneous", "homogeneous"]
+KINDS: list[BankKind] = ["partition", "random", "heterogeneous", "homogeneous", "mixed"]
 SIZES = [1, 3, 8, 9, 20, 300]
 
 
@@ -97,6 +97,20 @@ def test_composition_is_linear_in_the_coefficients(
     first, second = compose(WEIGHTS, bank, one), compose(WEIGHTS, bank, two)
     apart = {name: a * first[name] + b * second[name] for name in WEIGHTS}
     torch.testing.assert_close(together, apart)
+
+
+@given(st.integers(1, 9))
+def test_atoms_contain_every_linear_combination_of_the_masks_that_overlap(size: int) -> None:
+    coefficients = coefficients_of(size, 6)
+    masks = bank_of("heterogeneous", size)
+    atoms = bank_of("atoms", size)
+    assert atoms.size == 2**size
+    torch.testing.assert_close(
+        compose(WEIGHTS, atoms, atoms.from_impressions(coefficients)),
+        compose(WEIGHTS, masks, masks.from_impressions(coefficients)),
+    )
+    free = coefficients_of(2**size, 7)
+    torch.testing.assert_close(compose(WEIGHTS, atoms, free), naive_sum(atoms, free))
 
 
 def test_coefficients_of_one_in_a_partition_give_the_backbone_itself() -> None:

@@ -42,6 +42,32 @@ def test_bank_of_masks_gives_back_each_mask(size: int, seed: int) -> None:
             assert torch.equal(bank.mask(index, k), layer_masks[k])
 
 
+@given(size=st.integers(1, 15), seed=st.integers(0, 2**31))
+def test_each_weight_lies_in_one_atom_whose_number_has_the_bits_of_its_masks(
+    size: int, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    masks = [torch.rand(size, layer.size, generator=generator) < 0.3 for layer in LAYERS]
+    bank = bank_of_masks("atoms", masks, 0.3)
+    assert (bank.size, bank.impressions, bank.disjoint) == (2**size, size, True)
+    for layer, layer_masks in enumerate(masks):
+        for k in range(size):
+            assert torch.equal(bank.impression(layer, k), layer_masks[k])
+        bits = [sum(int(bit) << k for k, bit in enumerate(column)) for column in layer_masks.T]
+        assert all(bool(bank.mask(layer, atom)[weight]) for weight, atom in enumerate(bits))
+
+
+@pytest.mark.parametrize("size", [1, 8, 9, 20])
+def test_what_is_kept_is_counted_mask_by_mask(size: int) -> None:
+    generator = torch.Generator().manual_seed(size)
+    masks = [torch.rand(size, layer.size, generator=generator) < 0.3 for layer in LAYERS]
+    banks = [partition_bank(LAYERS, size, 1), bank_of_masks("mixed", masks, 0.3)]
+    banks += [bank_of_masks("atoms", [layer[:9] for layer in masks], 0.3)]
+    for bank in banks:
+        counted = [[int(bank.mask(layer, k).sum()) for k in range(bank.size)] for layer in range(2)]
+        assert bank.kept().tolist() == counted
+
+
 def test_random_masks_keep_their_density_within_five_standard_deviations() -> None:
     layer = MaskedLayer("large", (300, 784))
     bank = random_bank([layer], 9, 0.05, 1)
@@ -128,6 +154,14 @@ def test_layers_with_different_numbers_of_masks_are_refused() -> None:
 def test_explicit_masks_are_no_partition() -> None:
     with pytest.raises(ValueError, match="a partition is made from its seed"):
         bank_of_masks("partition", [torch.ones(3, 5, dtype=torch.bool)], 0.5)
+
+
+def test_atoms_of_too_many_masks_or_beyond_them_are_refused() -> None:
+    with pytest.raises(ValueError, match="of 1 to 15 masks, got 16"):
+        bank_of_masks("atoms", [torch.ones(16, 5, dtype=torch.bool)], 0.5)
+    bank = bank_of_masks("atoms", [torch.ones(3, 5, dtype=torch.bool)], 0.5)
+    with pytest.raises(ValueError, match="from 0 to 2, got 3"):
+        bank.impression(0, 3)
 
 
 @pytest.mark.parametrize("index", [-1, 3])

@@ -22,6 +22,8 @@ from model_store.supermask_tensors import packed_supermask
 from model_store.task_artifact import TaskArtifact
 from model_store.task_record import MadeFor, TaskRecord
 
+KINDS: list[BankKind] = ["partition", "random", "heterogeneous", "mixed", "atoms"]
+GROUPED: list[BankKind] = ["partition", "random", "heterogeneous"]
 FORMS = ["fp16", "int8", "int4", "hybrid", "supermask", "sparse"]
 
 
@@ -38,7 +40,8 @@ def _network(kind: BankKind, channel_groups: int = 1) -> FrozenNetwork:
         bank = random_bank(segments, 10, 0.1, 2)
     else:
         generator = torch.Generator().manual_seed(3)
-        masks = [torch.rand(10, one.size, generator=generator) < 0.1 for one in segments]
+        count = 4 if kind == "atoms" else 10
+        masks = [torch.rand(count, one.size, generator=generator) < 0.1 for one in segments]
         bank = bank_of_masks(kind, masks, 0.1)
     manifest = Manifest(
         created=datetime(2025, 1, 2, tzinfo=UTC),
@@ -51,6 +54,7 @@ def _network(kind: BankKind, channel_groups: int = 1) -> FrozenNetwork:
             channel_groups=channel_groups,
             density=bank.density,
             seed=2 if kind in ("partition", "random") else None,
+            learned=3 if kind == "mixed" else None,
             fingerprint=bank.fingerprint(),
         ),
         preprocessing=preprocessing,
@@ -60,15 +64,11 @@ def _network(kind: BankKind, channel_groups: int = 1) -> FrozenNetwork:
 
 @pytest.fixture(scope="session")
 def networks() -> dict[str, FrozenNetwork]:
-    kinds: list[BankKind] = ["partition", "random", "heterogeneous"]
-    grouped: dict[str, FrozenNetwork] = {f"grouped {kind}": _network(kind, 3) for kind in kinds}
-    return {kind: _network(kind) for kind in kinds} | grouped
+    grouped: dict[str, FrozenNetwork] = {f"grouped {kind}": _network(kind, 3) for kind in GROUPED}
+    return {kind: _network(kind) for kind in KINDS} | grouped
 
 
-@pytest.fixture(
-    scope="session",
-    params=["partition", "random", "heterogeneous", "grouped partition", "grouped heterogeneous"],
-)
+@pytest.fixture(scope="session", params=[*KINDS, "grouped partition", "grouped heterogeneous"])
 def each_network(
     request: pytest.FixtureRequest, networks: dict[str, FrozenNetwork]
 ) -> FrozenNetwork:

@@ -65,6 +65,15 @@ def test_what_is_no_manifest_is_corrupt_and_named(data: bytes) -> None:
         Manifest.from_bytes(data, "manifest.json")
 
 
+def test_a_mixed_bank_and_no_other_says_how_many_masks_were_learned(
+    networks: dict[str, FrozenNetwork],
+) -> None:
+    for kind, learned in (("mixed", None), ("heterogeneous", 3)):
+        record = networks[kind].manifest.bank.model_dump()
+        with pytest.raises(ValidationError, match="how many of its masks were learned"):
+            BankRecord.model_validate(record | {"learned": learned})
+
+
 def test_partition_without_a_seed_cannot_be_described(network: FrozenNetwork) -> None:
     record = network.manifest.bank.model_dump()
     with pytest.raises(ValidationError, match="a random or partition bank has a seed"):

@@ -54,7 +54,8 @@ def test_opened_store_has_the_network_it_was_created_with(
 
 def test_only_a_learned_bank_has_a_file(tmp_path: Path, each_network: FrozenNetwork) -> None:
     Store.create(tmp_path / "store", each_network)
-    learned = {"bank.safetensors"} if each_network.manifest.bank.kind == "heterogeneous" else set()
+    seeded = each_network.manifest.bank.kind in ("partition", "random")
+    learned = set() if seeded else {"bank.safetensors"}
     assert set(contents(tmp_path / "store")) == {"manifest.json"} | learned
 
 

@@ -3,10 +3,11 @@
 import pytest
 
 from model_store.network import FrozenNetwork
+from training.bank_options import BankOptions
 from training.data_sets import load_image_set
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
-from training.impressions import BankOptions, new_network
+from training.impressions import new_network
 
 
 @pytest.fixture(scope="session")

@@ -262,7 +262,21 @@ def test_a_stream_goes_on_in_the_same_run_folder(tmp_path: Path) -> None:
     assert found == [(task, epoch) for task in ("permuted-0", "permuted-1") for epoch in (1, 2)]
 
 
-@pytest.mark.parametrize("kind", ["partition", "heterogeneous"])
+def test_a_run_keeps_the_epochs_of_the_impressions_too(tmp_path: Path) -> None:
+    learned = ("--kind", "heterogeneous", "--size", 2, *DIGITS, *QUICK)
+    succeed("bank", "--store", tmp_path / "bank", *learned, "--run", tmp_path / "one")
+    stream = ("stream", "--store", tmp_path / "stream", *learned, "--tasks", 1)
+    succeed(*stream, "--run", tmp_path / "two")
+    impressions = [(f"impression-{k}", epoch) for k in (0, 1) for epoch in (1, 2)]
+    one, two = (
+        [(metric["task"], metric["epoch"]) for metric in read_metrics(tmp_path / name)]
+        for name in ("one", "two")
+    )
+    assert one == impressions
+    assert two == [*impressions, ("permuted-0", 1), ("permuted-0", 2)]
+
+
+@pytest.mark.parametrize("kind", ["partition", "heterogeneous", "atoms"])
 def test_the_same_seed_makes_the_same_store_to_the_byte(tmp_path: Path, kind: str) -> None:
     stream = ("stream", *DIGITS, "--kind", kind, "--size", 2, *QUICK, "--tasks", 2)
     hashes = []
@@ -278,8 +292,30 @@ def test_the_same_seed_makes_the_same_store_to_the_byte(tmp_path: Path, kind: st
             }
         )
     assert hashes[0] == hashes[1]
-    assert len(hashes[0]) == (6 if kind == "heterogeneous" else 5)
+    assert len(hashes[0]) == (5 if kind == "partition" else 6)
     assert Store.open(folder).network.manifest.created.year == 2023
+
+
+def test_a_mixed_bank_by_an_er_budget_takes_tasks_and_is_told_from_others(tmp_path: Path) -> None:
+    stream = ("stream", "--store", tmp_path, *DIGITS, *QUICK, "--tasks", 1)
+    mixed = ("--kind", "mixed", "--size", 4)
+    unsaid = run(*stream, *mixed)
+    assert unsaid.exit_code == 2
+    assert "give --learned" in unsaid.stderr
+    succeed(*stream, *mixed, "--learned", 2, "--er-scale", 5)
+    assert Store.open(tmp_path).network.bank.kept()[0].tolist()[:2] == [5 * (300 + 64)] * 2
+    assert Store.open(tmp_path).task_ids() == ["permuted-0"]
+    other = run(*stream, *mixed, "--learned", 3)
+    assert "was made with learned masks 2, not 3" in other.stderr
+    assert "impressions 0 to 3" in run(*stream, "--start", "one-hot", "--start-index", 4).stderr
+
+
+def test_a_store_tells_one_er_budget_from_another(tmp_path: Path) -> None:
+    bank = ("--store", tmp_path, *DIGITS, *QUICK, "--kind", "heterogeneous", "--size", 1)
+    succeed("bank", *bank, "--er-scale", 5)
+    succeed("stream", *bank, "--er-scale", 5, "--tasks", 1)
+    other = run("stream", *bank, "--er-scale", 6, "--tasks", 1)
+    assert "was made with density" in other.stderr
 
 
 def test_a_creation_time_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -6,12 +6,15 @@ import torch
 from masked_network.composition import compose
 from masked_network.mask_bank import BankKind
 from model_store.network import bank_file, frozen_network
+from training.bank_options import BankOptions
+from training.budgets import layer_budget
 from training.dedicated_masks import learn_supermask
 from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
-from training.impressions import BankOptions, new_network
+from training.impressions import new_network
 from training.mask_rules import MaskRule
+from training.starts import Start, coefficient_scale, initial_coefficients
 from training.task_streams import TaskStream
 
 FIT = FitOptions(1, 3e-3, 64)
@@ -100,12 +103,78 @@ def test_homogeneous_impressions_differ_by_the_seed_alone(digits: ImageSet) -> N
     assert not torch.equal(first[1], first[2])
 
 
+def test_atoms_are_the_overlaps_of_the_impressions_that_a_learned_bank_has(
+    digits: ImageSet,
+) -> None:
+    stream = TaskStream("permuted")
+    preprocessing = digits.preprocessing()
+    masks, atoms = (
+        new_network(options, preprocessing, lambda k: stream.task(digits, k), FIT)
+        for options in (BankOptions("heterogeneous", 3), BankOptions("atoms", 8))
+    )
+    for layer in range(len(masks.layers)):
+        for k in range(3):
+            assert torch.equal(atoms.bank.impression(layer, k), masks.bank.mask(layer, k))
+    again = frozen_network(atoms.manifest, bank_file(atoms))
+    assert again.bank.fingerprint() == atoms.bank.fingerprint()
+    starts = [Start("one-hot", 1), Start("uniform")]
+    one_hot, uniform = (
+        [
+            compose(made.weights, made.bank, initial_coefficients(made, start, 0, ()))
+            for made in (masks, atoms)
+        ]
+        for start in starts
+    )
+    assert all(torch.equal(one_hot[0][name], one_hot[1][name]) for name in masks.weights)
+    torch.testing.assert_close(uniform[0], uniform[1])
+    assert torch.equal(coefficient_scale(atoms), torch.ones(3, 8))
+
+
+def test_a_mixed_bank_has_learned_masks_then_random_ones_each_in_its_own_unit(
+    digits: ImageSet,
+) -> None:
+    learned, random, mixed = (
+        new_network(options, digits.preprocessing(), lambda _: digits, FIT)
+        for options in (
+            BankOptions("heterogeneous", 2),
+            BankOptions("random", 5),
+            BankOptions("mixed", 7, learned=2),
+        )
+    )
+    for layer in range(3):
+        parts = [learned.bank.mask(layer, k) for k in range(2)]
+        parts += [random.bank.mask(layer, k) for k in range(5)]
+        assert all(torch.equal(mixed.bank.mask(layer, k), part) for k, part in enumerate(parts))
+    assert (mixed.manifest.bank.learned, mixed.manifest.bank.density) == (2, 0.05)
+    scale = coefficient_scale(mixed)
+    assert torch.allclose(scale[:, :2], torch.tensor((7 * 0.5) ** -0.5))
+    assert torch.allclose(scale[:2, 2:], torch.tensor((7 * 0.05) ** -0.5), rtol=0.1)
+    again = frozen_network(mixed.manifest, bank_file(mixed))
+    assert again.bank.fingerprint() == mixed.bank.fingerprint()
+
+
+def test_coefficients_are_in_a_unit_of_their_layer_where_the_layers_keep_other_shares(
+    digits: ImageSet,
+) -> None:
+    options = BankOptions("heterogeneous", 2, er_scale=5)
+    made = new_network(options, digits.preprocessing(), lambda _: digits, FIT)
+    densities = layer_budget(made.layers, None, 5)
+    assert len(set(densities.values())) == 3
+    for scale, density in zip(coefficient_scale(made), densities.values(), strict=True):
+        assert torch.allclose(scale, torch.tensor((2 * density) ** -0.5), rtol=0.01)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (BankOptions("partition", 16, density=0.5), "density 1/16"),
         (BankOptions("random", 16, density=1.5), r"in \(0, 1\]"),
         (BankOptions("partition", 40_000), "1 to 32768 groups"),
+        (BankOptions("atoms", 100), "powers of two from 2 to 32768, got 100"),
+        (BankOptions("atoms", 1), "powers of two from 2 to 32768, got 1"),
+        (BankOptions("mixed", 8), "give --learned"),
+        (BankOptions("random", 8, learned=2), "a mixed bank, and no other"),
+        (BankOptions("mixed", 8, learned=8), "1 to 7 learned masks, got 8"),
         (BankOptions(backbone="vgg"), "unknown backbone 'vgg'"),
         (BankOptions("heterogeneous", 2, outputs=5), "10 classes need as many outputs"),
     ],

@@ -17,6 +17,7 @@ from model_store.store import Store
 from tests.real_parts import running_service
 from training.__main__ import app
 from training.artifacts import artifact_accuracy
+from training.bank_options import BankOptions
 from training.coefficients import CoefficientRecipe
 from training.continual import plan_tasks, publish_tasks
 from training.dedicated_masks import MaskRecipe
@@ -24,7 +25,7 @@ from training.errors import OptionError
 from training.evaluation import evaluate, known_tasks
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
-from training.impressions import BankOptions, new_network
+from training.impressions import new_network
 from training.inference_trials import infer_tasks
 from training.mask_rules import MaskRule
 from training.task_streams import TaskStream

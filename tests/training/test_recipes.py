@@ -10,12 +10,13 @@ from model_store.errors import InvalidArtifact
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import TaskArtifact, parse_artifact
 from training.artifacts import Recipe, artifact_accuracy
+from training.bank_options import BankOptions
 from training.coefficients import CoefficientRecipe, norm_penalty
 from training.dedicated_masks import MaskRecipe
 from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
-from training.impressions import BankOptions, new_network
+from training.impressions import new_network
 from training.mask_rules import MaskRule
 from training.provenance import restored
 from training.task_streams import TaskStream

@@ -8,13 +8,14 @@ import torch
 from model_store.network import FrozenNetwork
 from model_store.store import Store
 from training.artifacts import artifact_accuracy
+from training.bank_options import BankOptions
 from training.coefficients import CoefficientRecipe
 from training.continual import plan_tasks, publish_tasks
 from training.dedicated_masks import MaskRecipe
 from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
-from training.impressions import BankOptions, new_network
+from training.impressions import new_network
 from training.starts import Start, initial_coefficients
 from training.task_streams import TaskStream
 
@@ -101,5 +102,5 @@ def test_a_start_that_the_bank_does_not_have_is_refused(
         with pytest.raises(OptionError, match="one-hot start"):
             Start(kind, index)  # type: ignore[arg-type]  # the loop's strings are plain
     beyond = CoefficientRecipe(STANDING, start=Start("one-hot", 64))
-    with pytest.raises(OptionError, match="basis masks 0 to 63, got 64"):
+    with pytest.raises(OptionError, match="impressions 0 to 63, got 64"):
         beyond.learn(network, digits, {})

@@ -3,10 +3,13 @@
 import pytest
 import torch
 
+from masked_network.backbones import forward
 from masked_network.composition import compose
 from model_store.network import FrozenNetwork
+from training.bank_options import BankOptions
 from training.fitting import Epoch, Examples, FitOptions, OnEpoch, accuracy, fit, unheard
 from training.image_sets import ImageSet
+from training.impressions import new_network
 
 
 def learn(
@@ -67,3 +70,13 @@ def test_patience_ends_the_fit_and_keeps_the_best_epoch(
     assert [epoch.epoch for epoch in heard] == list(range(1, best + 5))
     assert reached == accuracies[best]
     assert heard[-1].loss < heard[0].loss
+
+
+def test_superfluous_outputs_are_learned_never_to_answer(digits: ImageSet) -> None:
+    options, first = BankOptions(size=64, outputs=30), FitOptions(1, 0.1)
+    wide = new_network(options, digits.preprocessing(), lambda _: digits, first)
+    _, alpha = learn(wide, digits, FitOptions(6, 0.2, 64))
+    inputs = digits.test.examples(wide.manifest.preprocessing).inputs
+    with torch.no_grad():
+        logits = forward(wide.backbone, compose(wide.weights, wide.bank, alpha), inputs)
+    assert float(logits.softmax(dim=1)[:, 10:].sum(dim=1).mean()) < 0.05

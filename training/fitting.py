@@ -38,7 +38,7 @@ class Epoch:
 
     epoch: int
     loss: float
-    """Mean over the training examples, as they were met."""
+    """Mean over the training examples that were met, as they were met."""
     held_out_accuracy: float
     seconds: float
 
@@ -55,7 +55,8 @@ class FitOptions:
     """How to learn. `exposure` weighs outlier exposure (1812.04606); 0 leaves it out.
 
     `patience` ends it after so many epochs in a row without a better held-out accuracy; 0 never
-    does, so that tasks of as many epochs can be compared.
+    does, so that tasks of as many epochs can be compared. `most_steps` ends it in the middle of an
+    epoch, as the papers count; 0 never does.
     """
 
     epochs: int
@@ -66,6 +67,7 @@ class FitOptions:
     optimizer: OptimizerName = "adam"
     schedule: Schedule = "cosine"
     patience: int = 0
+    most_steps: int = 0
 
     def provenance(self) -> dict[str, str | int | float]:
         """These options, for an artifact's record."""
@@ -73,7 +75,8 @@ class FitOptions:
 
     def steps(self, examples: int) -> int:
         """Optimiser steps over all epochs for this many training examples."""
-        return self.epochs * math.ceil(examples / self.batch_size)
+        steps = self.epochs * math.ceil(examples / self.batch_size)
+        return min(steps, self.most_steps or steps)
 
 
 def fit(
@@ -119,11 +122,12 @@ def fit(
     optimizer = _OPTIMIZERS[options.optimizer](groups, lr=options.learning_rate)
     schedule = _schedule(optimizer, options, options.steps(len(train)))
     best_accuracy, best_values = -1.0, [tensor.detach().clone() for tensor in trainable]
-    since_best = 0
+    since_best, steps_left = 0, options.steps(len(train))
     for epoch in range(1, options.epochs + 1):
-        started, total_loss = time.perf_counter(), train.inputs.new_zeros(())
+        started, total_loss, seen = time.perf_counter(), train.inputs.new_zeros(()), 0
         order = torch.randperm(len(train), generator=generator)
-        for rows in torch.split(order, options.batch_size):
+        for rows in torch.split(order, options.batch_size)[:steps_left]:
+            steps_left -= 1
             if normalised.layers and len(rows) < 2:
                 continue  # one row has no variance
             batch = Examples(train.inputs[rows], train.labels[rows])
@@ -137,19 +141,20 @@ def fit(
             optimizer.step()
             schedule.step()
             total_loss += loss.detach() * len(rows)
+            seen += len(rows)
             on_step()
         with torch.no_grad():
             weights = compose_weights()
             statistics = estimated_statistics(backbone, weights, train.inputs)
             reached = accuracy(backbone, {**weights, **statistics}, held_out, classes)
-        mean_loss = float(total_loss) / len(train)
+        mean_loss = float(total_loss) / seen
         on_epoch(Epoch(epoch, mean_loss, reached, time.perf_counter() - started))
         since_best += 1
         if reached > best_accuracy:
             since_best = 0
             best_accuracy = reached
             best_values = [tensor.detach().clone() for tensor in trainable]
-        if since_best == options.patience > 0:
+        if since_best == options.patience > 0 or not steps_left:
             break
     with torch.no_grad():
         for tensor, value in zip(trainable, best_values, strict=True):

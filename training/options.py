@@ -11,7 +11,7 @@ from masked_network.backbones import BACKBONES
 from masked_network.mask_bank import BankKind
 from model_store.coefficient_tensors import Precision
 from training.errors import OptionError
-from training.fitting import FitOptions, OptimizerName
+from training.fitting import FitOptions, OptimizerName, Schedule
 from training.mask_rules import RuleName, ScoreStart
 from training.starts import StartKind
 from training.task_streams import StreamKind, TaskStream
@@ -121,7 +121,9 @@ Epochs = Annotated[
     int | None,
     typer.Option(min=1, help=f"Passes over the data; if left out, {DEFAULT_STEPS} steps' worth."),
 ]
-LearningRate = Annotated[float | None, typer.Option(help="The first step's; it falls by cosine.")]
+LearningRate = Annotated[
+    float | None, typer.Option(help="The first step's; by cosine it falls to 0.")
+]
 BatchSize = Annotated[int, typer.Option(min=1)]
 Patience = Annotated[
     int,
@@ -178,6 +180,12 @@ ScoreStartOption = Annotated[
     typer.Option("--start", help="Scores at random, or near what the store's other masks keep."),
 ]
 Optimizer = Annotated[OptimizerName, typer.Option("--optimizer")]
+ScheduleOption = Annotated[
+    Schedule, typer.Option("--schedule", help="How the learning rate goes on from the first step.")
+]
+Steps = Annotated[
+    int | None, typer.Option("--steps", min=1, help="Stop after so many batches, mid-epoch too.")
+]
 
 
 @dataclass(frozen=True)
@@ -192,7 +200,8 @@ class FitChoices:
         if self.epochs is not None:
             return replace(self.options, epochs=self.epochs)
         steps_per_epoch = max(1, math.ceil(images / self.options.batch_size))
-        return replace(self.options, epochs=math.ceil(DEFAULT_STEPS / steps_per_epoch))
+        steps = self.options.most_steps or DEFAULT_STEPS
+        return replace(self.options, epochs=math.ceil(steps / steps_per_epoch))
 
 
 def fit_choices(
@@ -204,6 +213,8 @@ def fit_choices(
     seed: int,
     optimizer: OptimizerName = "adam",
     patience: int = 0,
+    schedule: Schedule = "cosine",
+    steps: int | None = None,
 ) -> FitChoices:
     """What the options say of learning. Raises `OptionError`."""
     rate = default_learning_rate if learning_rate is None else learning_rate
@@ -211,7 +222,9 @@ def fit_choices(
         raise OptionError(f"a learning rate is above 0, got {rate}")
     if not 0 <= exposure < math.inf:
         raise OptionError(f"an exposure is 0 or more, got {exposure}")
-    options = FitOptions(1, rate, batch_size, exposure, seed, optimizer, patience=patience)
+    options = FitOptions(
+        1, rate, batch_size, exposure, seed, optimizer, schedule, patience, steps or 0
+    )
     return FitChoices(epochs, options)
 
 

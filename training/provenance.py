@@ -23,6 +23,7 @@ LEFT_OUT: Provenance = {
     "optimizer": "adam",
     "schedule": "cosine",
     "patience": 0,
+    "most_steps": 0,
 }
 
 _IN_THE_TENSORS = ("kind", "precision")

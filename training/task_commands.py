@@ -103,14 +103,29 @@ def learn_mask(
     patience: options.Patience = 0,
     exposure: options.Exposure = 0.0,
     optimizer: options.Optimizer = "adam",
+    schedule: options.ScheduleOption = "cosine",
+    steps: options.Steps = None,
     seed: options.LearnerSeed = 0,
     run: options.Run = None,
 ) -> None:
-    """Learn a dedicated supermask for one task; publish it, or write it with --out."""
+    """Learn a dedicated supermask for one task; publish it, or write it with --out.
+
+    SupSup's own way is --rule threshold --optimizer rmsprop --schedule constant --learning-rate
+    1e-4 --steps 1000.
+    """
     with errors_in_words():
         rate = MASK_LEARNING_RATE
         choices = fit_choices(
-            epochs, learning_rate, rate, batch_size, exposure, seed, optimizer, patience
+            epochs,
+            learning_rate,
+            rate,
+            batch_size,
+            exposure,
+            seed,
+            optimizer,
+            patience,
+            schedule,
+            steps,
         )
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
         keeping = MaskRule(rule, density, er_scale)

@@ -352,3 +352,12 @@ def test_a_store_for_photographs_takes_a_few_of_them_and_skips_what_is_damaged(
     assert Store.open(tmp_path / "store").network.manifest.preprocessing.input_shape == (3, 12, 16)
     learned = succeed("task", *pets, "--task-id", "pets", "--skip-unreadable", "--epochs", 2)
     assert "training images of 2 classes: cats" in learned.stdout
+
+
+def test_a_mask_is_learned_as_the_paper_does_for_so_many_steps(store: Path) -> None:
+    paper = ("--rule", "threshold", "--optimizer", "rmsprop", "--schedule", "constant")
+    mask = ("mask", "--store", store, *DIGITS, "--task-id", "digits", "--steps", 12)
+    succeed(*mask, *paper, "--learning-rate", "1e-3")
+    provenance = Store.open(store).load("digits").record.provenance
+    assert (provenance["most_steps"], provenance["epochs"]) == (12, 2)
+    assert provenance["schedule"] == "constant"

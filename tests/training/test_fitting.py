@@ -80,3 +80,20 @@ def test_superfluous_outputs_are_learned_never_to_answer(digits: ImageSet) -> No
     with torch.no_grad():
         logits = forward(wide.backbone, compose(wide.weights, wide.bank, alpha), inputs)
     assert float(logits.softmax(dim=1)[:, 10:].sum(dim=1).mean()) < 0.05
+
+
+def test_steps_end_the_fit_in_the_middle_of_an_epoch(
+    network: FrozenNetwork, digits: ImageSet
+) -> None:
+    heard: list[Epoch] = []
+    options = FitOptions(9, 0.1, 128, most_steps=len(digits.train) // 128 + 4)
+    reached, alpha = learn(network, digits, options, heard.append)
+    assert options.steps(len(digits.train)) == options.most_steps
+    assert [epoch.epoch for epoch in heard] == [1, 2]
+    assert reached == max(epoch.held_out_accuracy for epoch in heard)
+    _, longer = learn(network, digits, FitOptions(2, 0.1, 128))
+    assert not torch.equal(alpha, longer)
+
+
+def test_more_steps_than_the_epochs_have_change_nothing() -> None:
+    assert FitOptions(2, 0.1, 10, most_steps=99).steps(35) == FitOptions(2, 0.1, 10).steps(35) == 8

@@ -1,10 +1,10 @@
-"""Which task do these inputs belong to? Entropy over tasks (SupSup 2006.14769, section 3.3).
+"""Which task do these inputs belong to? One-shot and binary search (SupSup 2006.14769, section 3).
 
 Ranks what it is given; holds no list of tasks and decides no threshold.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -31,6 +31,28 @@ def relative_entropy(entropy: float, classes: int) -> float:
     return entropy / math.log(classes) if classes > 1 else 1.0
 
 
+Objective = Callable[[Tensor, int], Tensor]
+"""What the right task makes small: of logits `[B, s]` and how many of the s are real, `[B]`."""
+
+
+def class_entropy(logits: Tensor, classes: int) -> Tensor:
+    """H: the entropy over the first `classes` outputs; the paper's, where that is all of them."""
+    return entropy_nats(logits[:, :classes])
+
+
+def superfluous_logsumexp(logits: Tensor, classes: int) -> Tensor:
+    """G: `logsumexp` over all s outputs, no gradient through the first `classes` of them.
+
+    The others are never a label, so learning makes them small on a task's own inputs (SupSup
+    2006.14769, section 3). Raises `ValueError` where there are no others.
+    """
+    if not classes < logits.shape[1]:
+        raise ValueError(
+            f"expected superfluous outputs beyond {classes} classes, got {logits.shape[1]} outputs"
+        )
+    return torch.cat([logits[:, :classes].detach(), logits[:, classes:]], dim=1).logsumexp(dim=1)
+
+
 @dataclass(frozen=True)
 class Candidates:
     """The tasks that take part: those with coefficients first, then those with a mask of their own.
@@ -53,6 +75,17 @@ class Candidates:
     def first_masked(self) -> int:
         """Which task is the first with a mask."""
         return len(self.coefficients) - self.hybrids
+
+    def subset(self, indices: Sequence[int]) -> "Candidates":
+        """Those of these indices, which ascend, so that the order of their kinds stays."""
+        composed = [index for index in indices if index < len(self.coefficients)]
+        masked = [index for index in indices if index >= self.first_masked]
+        return Candidates(
+            self.coefficients[composed],
+            [self.supermasks[index - self.first_masked] for index in masked],
+            {name: every[list(indices)] for name, every in self.statistics.items()},
+            len(composed) + len(masked) - len(indices),
+        )
 
 
 def superpose(
@@ -86,14 +119,15 @@ def one_shot_scores(
     candidates: Candidates,
     inputs: Tensor,
     classes: int,
+    objective: Objective = class_entropy,
 ) -> Tensor:
     """`-dH/dp_t` `[T]` at the uniform belief, for inputs `[B, *input_shape]`: larger fits better.
 
     One forward and one backward for any T: composition is linear, so the gradient by a task's
     belief is the inner product of its coefficients with the gradient by the averaged ones (this
-    project's own way to compute it). The superposition's statistics count as constants there. H is
-    the entropy over the first `classes` outputs, averaged over B. Raises `ValueError` where no task
-    takes part.
+    project's own way to compute it). The superposition's statistics count as constants there. H, or
+    another `objective`, takes the first `classes` outputs for real and is averaged over B. Raises
+    `ValueError` where no task takes part.
     """
     total = len(candidates)
     if total == 0:
@@ -102,9 +136,9 @@ def one_shot_scores(
     superposed = superpose(weights, bank, candidates, belief)
     leaves = {name: superposed[name].detach().requires_grad_() for name in weights}
     with torch.enable_grad():
-        logits = forward(backbone, superposed | leaves, inputs)[:, :classes]
-        entropy = entropy_nats(logits).mean()
-        gradients = torch.autograd.grad(entropy, list(leaves.values()))
+        logits = forward(backbone, superposed | leaves, inputs)
+        value = objective(logits, classes).mean()
+        gradients = torch.autograd.grad(value, list(leaves.values()))
     by_multiplier = {
         name: weights[name] * gradient for name, gradient in zip(leaves, gradients, strict=True)
     }
@@ -113,9 +147,37 @@ def one_shot_scores(
     own = torch.einsum("tlk,lk->t", candidates.coefficients, by_coefficients)
     scores[: len(own)] -= own
     for task, masks in enumerate(candidates.supermasks, candidates.first_masked):
-        inner = [by_multiplier[name][mask].sum() for name, mask in masks.items()]
+        # By a product: picking by a mask takes five times as long.
+        inner = [
+            by_multiplier[name].flatten() @ mask.flatten().to(belief.dtype)
+            for name, mask in masks.items()
+        ]
         scores[task] -= torch.stack(inner).sum()
     return scores
+
+
+def binary_choice(
+    backbone: nn.Module,
+    weights: Mapping[str, Tensor],
+    bank: MaskBank,
+    candidates: Candidates,
+    inputs: Tensor,
+    classes: int,
+    objective: Objective = class_entropy,
+) -> int:
+    """The index of the task that is left when each round keeps the better half by one-shot.
+
+    `ceil(log2 T)` rounds, each at the uniform belief over those that are left (SupSup 2006.14769,
+    section 3); an odd number keeps the larger half. Raises `ValueError` as `one_shot_scores` does.
+    """
+    kept = list(range(len(candidates)))
+    while True:
+        left = candidates.subset(kept)
+        scores = one_shot_scores(backbone, weights, bank, left, inputs, classes, objective)
+        best = scores.topk(-(-len(kept) // 2)).indices.sort().values.tolist()
+        kept = [kept[position] for position in best]
+        if len(kept) == 1:
+            return kept[0]
 
 
 def _gradient_by_coefficients(bank: MaskBank, by_multiplier: Mapping[str, Tensor]) -> Tensor:

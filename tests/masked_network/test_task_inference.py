@@ -14,9 +14,11 @@ from masked_network.mask_bank import MaskBank, partition_bank, random_bank
 from masked_network.supermask import masked_weights
 from masked_network.task_inference import (
     Candidates,
+    binary_choice,
     entropy_nats,
     one_shot_scores,
     relative_entropy,
+    superfluous_logsumexp,
     superpose,
 )
 from masked_network.task_statistics import pooled_statistics, statistics_layers
@@ -117,6 +119,65 @@ def test_one_shot_scores_are_the_gradient_through_the_naive_superposition(
     torch.testing.assert_close(scores, -expected)
 
 
+@each_bank
+@each_mixture
+def test_one_shot_scores_of_g_are_its_gradient_through_the_superfluous_outputs_alone(
+    bank: MaskBank, composed: int, dedicated: int, hybrids: int
+) -> None:
+    candidates = candidates_of(bank, composed, dedicated, hybrids)
+    inputs = torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(3)).double()
+    total = len(candidates)
+    belief = torch.full((total,), 1 / total, dtype=torch.float64, requires_grad=True)
+    logits = forward(BACKBONE, naive_superposition(bank, candidates, belief), inputs)
+    # By hand: d logsumexp = softmax, and that of the real outputs counts for nothing.
+    slopes = logits.detach().softmax(dim=1)
+    slopes[:, :2] = 0
+    (expected,) = torch.autograd.grad((slopes * logits).sum(dim=1).mean(), [belief])
+    scores = one_shot_scores(BACKBONE, WEIGHTS, bank, candidates, inputs, 2, superfluous_logsumexp)
+    assert scores.abs().min() > 0
+    torch.testing.assert_close(scores, -expected)
+
+
+@pytest.mark.parametrize("classes", [5, 6])
+def test_g_without_superfluous_outputs_is_refused(classes: int) -> None:
+    candidates = candidates_of(BANKS[0], 2, 0)
+    inputs = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
+    arguments = (BACKBONE, WEIGHTS, BANKS[0], candidates, inputs, classes, superfluous_logsumexp)
+    with pytest.raises(ValueError, match=f"beyond {classes} classes, got 5 outputs"):
+        one_shot_scores(*arguments)
+
+
+@each_bank
+@each_mixture
+def test_binary_choice_halves_by_one_shot_until_one_task_is_left(
+    bank: MaskBank, composed: int, dedicated: int, hybrids: int
+) -> None:
+    every = candidates_of(bank, composed, dedicated, hybrids)
+    inputs = torch.randn(2, 1, 3, 3, generator=torch.Generator().manual_seed(5)).double()
+    left, rounds = set(range(len(every))), 0
+    while len(left) > 1:
+        kept = sorted(left)
+        scores = one_shot_scores(BACKBONE, WEIGHTS, bank, every.subset(kept), inputs, 5)
+        order = sorted(range(len(kept)), key=lambda position: -float(scores[position]))
+        left = {kept[position] for position in order[: math.ceil(len(kept) / 2)]}
+        rounds += 1
+    assert rounds == math.ceil(math.log2(len(every)))
+    assert {binary_choice(BACKBONE, WEIGHTS, bank, every, inputs, 5)} == left
+
+
+@each_bank
+def test_a_subset_takes_part_as_those_tasks_alone(bank: MaskBank) -> None:
+    every = candidates_of(bank, 2, 2, 2)
+    kept = [1, 2, 5]  # one of each kind
+    assert len(every.subset(kept)) == 3
+    belief = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    among_all = torch.zeros(6, dtype=torch.float64).index_put((torch.tensor(kept),), belief)
+    torch.testing.assert_close(
+        superpose(WEIGHTS, bank, every.subset(kept), belief),
+        superpose(WEIGHTS, bank, every, among_all),
+    )
+
+
 def test_one_shot_scores_are_the_same_where_gradients_are_off() -> None:
     candidates = candidates_of(BANKS[0], 3, 2)
     inputs = torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(4)).double()
@@ -183,6 +244,12 @@ def test_superposed_statistics_are_those_of_the_tasks_mixture() -> None:
     alone = superpose(RESNET_WEIGHTS, RESNET_BANK, candidates, torch.eye(3).double()[2])
     for name, all_tasks in candidates.statistics.items():
         assert torch.equal(alone[name], all_tasks[2])
+
+
+def test_a_subset_brings_its_own_statistics() -> None:
+    subset = normalised_candidates().subset([0, 2])
+    for name, every in normalised_candidates().statistics.items():
+        assert torch.equal(subset.statistics[name], every[[0, 2]])
 
 
 def test_one_shot_scores_of_convolutions_are_the_gradient_with_the_mixture_held_fixed() -> None:

@@ -10,6 +10,8 @@ from rich.table import Table
 from training.adaptation_trials import AdaptationShares
 from training.evaluation import TaskResult
 from training.inference_trials import InferenceShares
+from training.scenarios import Scenarios
+from training.scenarios_report import scenarios_record, scenarios_table
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Report:
     """Tasks not measured, and why."""
     adaptation: Sequence[AdaptationShares] = ()
     """Empty where it was not asked for."""
+    scenarios: Scenarios | None = None
 
     @property
     def mean_test_accuracy(self) -> float:
@@ -36,7 +39,7 @@ class Report:
 
 
 def report_tables(report: Report) -> list[Table]:
-    """One table of the tasks, one of task inference, and one of adaptation if it was measured."""
+    """Tables of the tasks, of task inference, and of what else was measured."""
     tasks = Table(title=f"Tasks of {report.data}")
     tasks.add_column("task")
     tasks.add_column("kind")
@@ -75,7 +78,8 @@ def report_tables(report: Report) -> list[Table]:
             f"{shares.short_list:.1%}",
             f"{shares.exhaustive:.1%}",
         )
-    return [tasks, inference, *_adaptation_tables(report)]
+    scenarios = [] if report.scenarios is None else [scenarios_table(report.scenarios)]
+    return [tasks, inference, *scenarios, *_adaptation_tables(report)]
 
 
 def _adaptation_tables(report: Report) -> list[Table]:
@@ -103,7 +107,7 @@ def _exact(change: float) -> str:
 
 
 def report_json(report: Report) -> bytes:
-    """Indented JSON: `tasks`, `summary`, `inference`, `adaptation` and `left_out`."""
+    """Indented JSON: `tasks`, `summary`, `left_out`, and a field for each thing measured."""
     described = {
         "data": report.data,
         "summary": {
@@ -115,6 +119,7 @@ def report_json(report: Report) -> bytes:
         },
         "tasks": [{**asdict(task), "forgetting": task.forgetting} for task in report.tasks],
         "inference": [asdict(shares) for shares in report.inference],
+        "scenarios": None if report.scenarios is None else scenarios_record(report.scenarios),
         "adaptation": [asdict(shares) for shares in report.adaptation],
         "left_out": dict(report.left_out),
     }

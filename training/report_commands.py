@@ -17,6 +17,7 @@ from training.inference_trials import infer_tasks
 from training.options import task_stream
 from training.report import Report, report_json, report_tables
 from training.sample_requests import write_samples
+from training.scenarios import measure_scenarios
 
 
 def evaluate_store(
@@ -26,7 +27,10 @@ def evaluate_store(
     png: Annotated[Path | None, typer.Option(help="Draw the report into this file too.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many tasks.")] = None,
     trials: Annotated[
-        int, typer.Option(min=1, help="Trials of task inference for each task.")
+        int,
+        typer.Option(
+            min=1, help="Trials of task inference for each task, and batches of the scenarios."
+        ),
     ] = 20,
     adapt: Annotated[
         int,
@@ -39,7 +43,10 @@ def evaluate_store(
     label_column: options.LabelColumn = None,
     skip_unreadable: options.SkipUnreadable = False,
 ) -> None:
-    """Accuracy, forgetting and bytes of every task, and how often the right task is named.
+    """Accuracy, forgetting and bytes of every task, and what is right where none is named.
+
+    The scenarios are SupSup's: GG, the task is given; GNs, it is inferred once for a batch of 128
+    images and the class must be right; GNu, task and class must both be.
 
     With --adapt, also how well networks adapted to unlabelled images answer them.
     """
@@ -49,15 +56,18 @@ def evaluate_store(
         image_set = read_data(data, preprocessing, label_column, skip_unreadable)
         known, left_out = known_tasks(opened, image_set, limit)
         with progress_bar() as progress:
-            bar = progress.add_task("evaluating", total=(3 if adapt else 2) * len(known))
+            bar = progress.add_task("evaluating", total=(4 if adapt else 3) * len(known))
             results = evaluate(opened, known, lambda: progress.advance(bar))
             inferred = infer_tasks(opened.network, known, trials, lambda: progress.advance(bar))
+            scenarios = measure_scenarios(
+                opened.network, known, most_batches=trials, on_task=lambda: progress.advance(bar)
+            )
             adapted = (
                 adaptation_trials(opened.network, known, adapt, lambda: progress.advance(bar))
                 if adapt
                 else ()
             )
-        report = Report(image_set.name, results, inferred, left_out, adapted)
+        report = Report(image_set.name, results, inferred, left_out, adapted, scenarios)
         for table in report_tables(report):
             output_console().print(table)
         for task_id, reason in left_out.items():

@@ -126,6 +126,9 @@ def test_a_stream_makes_its_store_and_goes_on_with_it(tmp_path: Path) -> None:
     assert "permuted-1" in evaluated.stdout
     assert json.loads((tmp_path / "report" / "r.json").read_text())["summary"]["tasks"] == 2
     assert (tmp_path / "report" / "r.png").stat().st_size > 1000
+    assert "entropy of every task" in evaluated.stdout
+    scenarios = json.loads((tmp_path / "report" / "r.json").read_text())["scenarios"]
+    assert 0 <= scenarios["unknown"][0]["GNu"] <= scenarios["unknown"][0]["GNs"] <= 1
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import typer
 
 from training.bank_command import make_bank
 from training.demo_command import make_demo
+from training.discovery_command import discover
 from training.report_commands import evaluate_store, sample
 from training.store_commands import learn_stream
 from training.task_commands import learn_mask, learn_task
@@ -18,6 +19,7 @@ app.command("bank")(make_bank)
 app.command("task")(learn_task)
 app.command("mask")(learn_mask)
 app.command("stream")(learn_stream)
+app.command("discover")(discover)
 app.command("demo")(make_demo)
 app.command("evaluate")(evaluate_store)
 app.command("sample")(sample)

@@ -364,3 +364,30 @@ def test_a_mask_is_learned_as_the_paper_does_for_so_many_steps(store: Path) -> N
     provenance = Store.open(store).load("digits").record.provenance
     assert (provenance["most_steps"], provenance["epochs"]) == (12, 2)
     assert provenance["schedule"] == "constant"
+
+
+def test_tasks_that_nobody_names_are_discovered_and_measured(tmp_path: Path) -> None:
+    discover = ("discover", "--store", tmp_path / "store", *DIGITS, "--outputs", 30)
+    quick = ("--tasks", 2, "--batches-per-task", 8, "--ask-every", 4, "--tolerance", 100)
+    made = succeed(*discover, *quick, "--json", tmp_path / "found.json")
+    assert "4 masks discovered in 2 tasks" in made.stdout
+    opened = Store.open(tmp_path / "store")
+    assert opened.task_ids() == [f"discovered-{mask}" for mask in range(4)]
+    assert opened.network.manifest.backbone.outputs == 30
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["tasks"][1]["learned_from"] == {"discovered-2": 4, "discovered-3": 4}
+    assert 0 <= found["summary"]["NNs"] <= 1
+    again = run(*discover, *quick)
+    assert again.exit_code == 2
+    assert "holds discovered-0 already" in again.stderr
+
+
+def test_a_store_in_which_nothing_can_be_discovered_is_not_made(tmp_path: Path) -> None:
+    for option, value, message in (
+        ("--backbone", "resnet-18-small", "does not normalise, got resnet-18-small"),
+        ("--outputs", 5, "10 classes need as many outputs"),
+    ):
+        refused = run("discover", "--store", tmp_path, *DIGITS, option, value)
+        assert refused.exit_code == 2
+        assert message in refused.stderr
+        assert not list(tmp_path.iterdir())

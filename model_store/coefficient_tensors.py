@@ -1,6 +1,6 @@
 """A task's coefficients as tensors of its artifact: one flat run of those that a weight uses.
 
-In fp16; or in int8 or four bits, two of which share a byte, with a scale a layer.
+In fp16; or in int8, or packed in four or two bits each, with a scale a layer.
 """
 
 from collections.abc import Mapping
@@ -9,13 +9,23 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from masked_network.quantisation import four_bit_scales, from_levels, to_levels
+from masked_network.quantisation import Bits, from_levels, level_scales, to_levels
 from model_store.packing import pack_levels, unpack_levels
 
 COEFFICIENTS = "coefficients"
 SCALES = "scales"
 
-Precision = Literal["fp16", "int8", "int4"]
+Precision = Literal["fp16", "int8", "int4", "int2"]
+
+# The type of the tensor tells the precision: packed bytes are kept in words of two where they hold
+# two bits each.
+_DTYPES: dict[Precision, torch.dtype] = {
+    "fp16": torch.float16,
+    "int8": torch.int8,
+    "int4": torch.uint8,
+    "int2": torch.uint16,
+}
+_BITS: dict[Precision, Bits] = {"int4": 4, "int2": 2}
 
 _LARGEST_INT8 = 127
 
@@ -27,9 +37,10 @@ def quantised(coefficients: Tensor, used: Tensor, precision: Precision) -> dict[
     """
     if precision == "fp16":
         return {COEFFICIENTS: coefficients[used].to(torch.float16)}
-    if precision == "int4":
-        scales = four_bit_scales(coefficients, used)
-        values = pack_levels(to_levels(coefficients, scales)[used])
+    bits = packed_bits(precision)
+    if bits is not None:
+        scales = level_scales(coefficients, used, bits)
+        values = _packed(to_levels(coefficients, scales, bits)[used], precision)
     else:
         largest = coefficients.abs().where(used, 0.0).amax(dim=1)
         half = (largest / _LARGEST_INT8).to(torch.float16)
@@ -41,7 +52,7 @@ def quantised(coefficients: Tensor, used: Tensor, precision: Precision) -> dict[
 def coefficients_of(tensors: Mapping[str, Tensor], used: Tensor) -> Tensor:
     """Coefficients `[L, K]` in fp32, zero where not `used`; of tensors whose shapes are right.
 
-    Raises `ValueError` where the last of an odd number of four-bit coefficients shares its byte.
+    Raises `ValueError` where bits beyond the last of the packed coefficients are set.
     """
     values, precision = tensors[COEFFICIENTS], precision_of(tensors)
     spread = torch.zeros(used.shape)
@@ -50,9 +61,11 @@ def coefficients_of(tensors: Mapping[str, Tensor], used: Tensor) -> Tensor:
         return spread
     scales = torch.ones(len(used))
     scales[used.any(dim=1)] = tensors[SCALES].to(torch.float32)
-    if precision == "int4":
-        spread[used] = unpack_levels(values, int(used.sum())).to(torch.float32)
-        return from_levels(spread, scales).where(used, 0.0)
+    bits = packed_bits(precision)
+    if bits is not None:
+        levels = unpack_levels(values.view(torch.uint8), bits, int(used.sum()))
+        spread[used] = levels.to(torch.float32)
+        return from_levels(spread, scales, bits).where(used, 0.0)
     spread[used] = values.to(torch.float32)
     return spread * scales.unsqueeze(1)
 
@@ -62,17 +75,29 @@ def expected_coefficients(
 ) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
     """The name, shape and type of each tensor, in the precision of those that there are."""
     count, precision = int(used.sum()), precision_of(tensors)
-    if precision == "fp16":
-        return {COEFFICIENTS: ((count,), torch.float16)}
-    packed = ((-(-count // 2),), torch.uint8)
-    return {
-        COEFFICIENTS: packed if precision == "int4" else ((count,), torch.int8),
-        SCALES: ((int(used.any(dim=1).sum()),), torch.float16),
-    }
+    dtype, bits = _DTYPES[precision], packed_bits(precision)
+    if bits is not None:
+        count = -(-count * bits // (8 * dtype.itemsize))
+    expected: dict[str, tuple[tuple[int, ...], torch.dtype]] = {COEFFICIENTS: ((count,), dtype)}
+    if precision != "fp16":
+        expected[SCALES] = ((int(used.any(dim=1).sum()),), torch.float16)
+    return expected
 
 
 def precision_of(tensors: Mapping[str, Tensor]) -> Precision:
     """In which precision the tensors keep coefficients."""
     if SCALES not in tensors:
         return "fp16"
-    return "int4" if tensors[COEFFICIENTS].dtype == torch.uint8 else "int8"
+    dtype = tensors[COEFFICIENTS].dtype
+    return next((precision for precision, of in _DTYPES.items() if of == dtype), "int8")
+
+
+def packed_bits(precision: Precision) -> Bits | None:
+    """How many bits a coefficient takes where several share a byte; else None."""
+    return _BITS.get(precision)
+
+
+def _packed(levels: Tensor, precision: Precision) -> Tensor:
+    dtype = _DTYPES[precision]
+    packed = pack_levels(levels, _BITS[precision])
+    return torch.nn.functional.pad(packed, (0, -len(packed) % dtype.itemsize)).view(dtype)

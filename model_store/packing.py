@@ -1,4 +1,4 @@
-"""Bool masks to packed bits or to indices, four-bit levels to packed bytes, and back.
+"""Bool masks to packed bits or to indices, levels of a few bits to packed bytes, and back.
 
 Bits are eight weights a byte, little-endian; indices are ascending, four bytes a weight kept.
 """
@@ -6,6 +6,8 @@ Bits are eight weights a byte, little-endian; indices are ascending, four bytes 
 import numpy as np
 import torch
 from torch import Tensor
+
+from masked_network.quantisation import Bits
 
 
 def pack_bits(mask: Tensor) -> Tensor:
@@ -29,18 +31,21 @@ def unpack_bits(packed: Tensor, size: int) -> Tensor:
     return torch.from_numpy(bits[..., :size].astype(np.bool_))
 
 
-def pack_levels(levels: Tensor) -> Tensor:
-    """Uint8 `[n]` in 0..15 to uint8 `[ceil(n / 2)]`, the earlier of two in the low bits."""
-    padded = torch.nn.functional.pad(levels, (0, len(levels) % 2))
-    return padded[0::2] | padded[1::2] << 4
+def pack_levels(levels: Tensor, bits: Bits) -> Tensor:
+    """Uint8 `[n]` of so many bits to uint8 `[ceil(n * bits / 8)]`, the earlier in the low bits."""
+    in_a_byte = 8 // bits
+    padded = torch.nn.functional.pad(levels, (0, -len(levels) % in_a_byte))
+    shifted = padded.view(-1, in_a_byte) << (bits * torch.arange(in_a_byte)).to(torch.uint8)
+    return shifted.sum(dim=1, dtype=torch.uint8)
 
 
-def unpack_levels(packed: Tensor, count: int) -> Tensor:
-    """Uint8 `[ceil(n / 2)]` to uint8 `[n]` in 0..15 with `count` = n.
+def unpack_levels(packed: Tensor, bits: Bits, count: int) -> Tensor:
+    """Uint8 `[ceil(n * bits / 8)]` to uint8 `[n]` of so many bits, with `count` = n.
 
     Raises `ValueError` where the bits beyond the last level are set.
     """
-    levels = torch.stack([packed & 15, packed >> 4], dim=-1).flatten()
+    shifts = (bits * torch.arange(8 // bits)).to(torch.uint8)
+    levels = (packed.unsqueeze(1) >> shifts & (2**bits - 1)).flatten()
     if bool(levels[count:].any()):
         raise ValueError(f"padding bits beyond {count} levels are set")
     return levels[:count]

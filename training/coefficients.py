@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from masked_network.composition import compose
-from masked_network.quantisation import straight_through_four_bits
-from model_store.coefficient_tensors import Precision, quantised
+from masked_network.quantisation import straight_through_levels
+from model_store.coefficient_tensors import Precision, packed_bits, quantised
 from model_store.network import FrozenNetwork
 from model_store.supermask_tensors import packed_supermask
 from model_store.task_artifact import TaskArtifact, TaskKind
@@ -124,10 +124,9 @@ class CoefficientRecipe:
         return task_artifact(network, task, held_out, tensors, provenance)
 
     def _as_kept(self, coefficients: Tensor, used: Tensor) -> Tensor:
-        # Four bits are learned with the rounding in place; the finer ones lose nothing by it.
-        if self.precision == "int4":
-            return straight_through_four_bits(coefficients, used)
-        return coefficients
+        # A few bits are learned with the rounding in place; the finer ones lose nothing by it.
+        bits = packed_bits(self.precision)
+        return coefficients if bits is None else straight_through_levels(coefficients, used, bits)
 
 
 def norm_penalty(coefficients: Tensor) -> Tensor:

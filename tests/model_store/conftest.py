@@ -24,7 +24,7 @@ from model_store.task_record import MadeFor, TaskRecord
 
 KINDS: list[BankKind] = ["partition", "random", "heterogeneous", "mixed", "atoms"]
 GROUPED: list[BankKind] = ["partition", "random", "heterogeneous"]
-FORMS = ["fp16", "int8", "int4", "hybrid", "supermask", "sparse"]
+FORMS = ["fp16", "int8", "int4", "int2", "hybrid", "supermask", "sparse"]
 
 
 def _network(kind: BankKind, channel_groups: int = 1) -> FrozenNetwork:

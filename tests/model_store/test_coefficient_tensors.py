@@ -11,15 +11,22 @@ from torch import Tensor
 
 from masked_network.composition import compose
 from masked_network.mask_bank import partition_bank
-from masked_network.quantisation import straight_through_four_bits
-from model_store.coefficient_tensors import Precision, coefficients_of, quantised
+from masked_network.quantisation import straight_through_levels
+from model_store.coefficient_tensors import (
+    Precision,
+    coefficients_of,
+    packed_bits,
+    precision_of,
+    quantised,
+)
 from model_store.compatibility import check_artifact
 from model_store.errors import InvalidArtifact
 from model_store.manifest import BankRecord
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import TaskArtifact, parse_artifact
 
-PRECISIONS: list[Precision] = ["fp16", "int8", "int4"]
+PRECISIONS: list[Precision] = ["fp16", "int8", "int4", "int2"]
+PACKED: list[Precision] = ["int4", "int2"]
 K = 5
 COEFFICIENTS = st.lists(
     st.lists(st.floats(-1e4, 1e4, width=32), min_size=K, max_size=K), min_size=1, max_size=3
@@ -50,13 +57,22 @@ def test_int8_is_off_by_at_most_half_a_step(coefficients: Tensor, counts: list[i
     assert bool((off <= 0.501 * step + 4e-5).all())
 
 
-@given(COEFFICIENTS, COUNTS)
-def test_int4_keeps_what_was_learned_through_the_rounding(
-    coefficients: Tensor, counts: list[int]
+@given(COEFFICIENTS, COUNTS, st.sampled_from(PACKED))
+def test_what_was_learned_through_the_rounding_is_kept(
+    coefficients: Tensor, counts: list[int], precision: Precision
 ) -> None:
-    used = used_of(coefficients, counts)
-    kept = coefficients_of(quantised(coefficients, used, "int4"), used)
-    assert torch.equal(kept, straight_through_four_bits(coefficients, used).where(used, 0.0))
+    used, bits = used_of(coefficients, counts), packed_bits(precision)
+    assert bits is not None
+    kept = coefficients_of(quantised(coefficients, used, precision), used)
+    assert torch.equal(kept, straight_through_levels(coefficients, used, bits).where(used, 0.0))
+
+
+@given(COEFFICIENTS, COUNTS, st.sampled_from(PRECISIONS))
+def test_the_tensors_say_their_precision(
+    coefficients: Tensor, counts: list[int], precision: Precision
+) -> None:
+    tensors = quantised(coefficients, used_of(coefficients, counts), precision)
+    assert precision_of(tensors) == precision
 
 
 @given(COEFFICIENTS, COUNTS, st.sampled_from(PRECISIONS))
@@ -68,7 +84,12 @@ def test_what_is_not_used_takes_no_byte_and_changes_none(
     count, layers = int(used.sum()), int(used.any(dim=1).sum())
     taken = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     scales = 2 * layers
-    expected = {"fp16": 2 * count, "int8": count + scales, "int4": -(-count // 2) + scales}
+    expected = {
+        "fp16": 2 * count,
+        "int8": count + scales,
+        "int4": -(-count // 2) + scales,
+        "int2": 2 * -(-count // 8) + scales,
+    }
     assert taken == expected[precision]
     other = quantised(coefficients.where(used, 7e3), used, precision)
     assert all(torch.equal(other[name], tensor) for name, tensor in tensors.items())
@@ -100,8 +121,8 @@ def test_a_small_layer_keeps_one_coefficient_a_weight(
     artifact = parse_artifact(make_artifact(many_groups, precision).content)
     check_artifact(many_groups, artifact)
     count = 2 * 601 + 500
-    length = count // 2 if precision == "int4" else count
-    assert artifact.tensors["coefficients"].shape == (length,)
+    in_an_element = {"int4": 2, "int2": 8}.get(precision, 1)
+    assert artifact.tensors["coefficients"].shape == (-(-count // in_an_element),)
     coefficients = many_groups.coefficients(artifact)
     assert coefficients.shape == (3, 601)
     assert not coefficients[2, 500:].any()
@@ -110,15 +131,16 @@ def test_a_small_layer_keeps_one_coefficient_a_weight(
     assert all(torch.equal(composed[name], weight) for name, weight in expected.items())
 
 
-def test_half_a_byte_that_nothing_uses_is_empty(
-    network: FrozenNetwork, make_artifact: Callable[..., TaskArtifact]
+@pytest.mark.parametrize("precision", PACKED)
+def test_bits_that_nothing_uses_are_empty(
+    network: FrozenNetwork, make_artifact: Callable[..., TaskArtifact], precision: Precision
 ) -> None:
     bank = partition_bank(network.layers, 11, 2)
     odd = replace(network, bank=bank)
-    good = make_artifact(odd, "int4")
+    good = make_artifact(odd, precision)
     check_artifact(odd, good)
     values = good.tensors["coefficients"].clone()
-    values[-1] |= 0x10
+    values.view(torch.uint8)[-1] |= 0x10
     bad = replace(good, tensors={**good.tensors, "coefficients": values})
     with pytest.raises(InvalidArtifact, match="padding bits beyond 33 levels are set"):
         check_artifact(odd, bad)

@@ -15,7 +15,7 @@ from model_store.task_artifact import TaskArtifact
 from model_store.verify import Finding, Verification, verify_store
 
 MakeArtifact = Callable[..., TaskArtifact]
-FORMS = ["fp16", "int8", "int4", "hybrid", "supermask"]
+FORMS = ["fp16", "int8", "int4", "int2", "hybrid", "supermask"]
 
 
 @pytest.fixture(scope="module")

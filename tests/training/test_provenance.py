@@ -13,7 +13,7 @@ from training.provenance import LEFT_OUT, recorded, restored
 
 KEYS = st.sampled_from([*LEFT_OUT, "data", "index", "start_tasks"])
 VALUES = st.sampled_from([*LEFT_OUT.values(), "digits", 7])
-PRECISIONS: list[Precision] = ["fp16", "int8", "int4"]
+PRECISIONS: list[Precision] = ["fp16", "int8", "int4", "int2"]
 
 
 def artifact_of(

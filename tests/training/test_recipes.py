@@ -26,6 +26,7 @@ RECIPES = [
     pytest.param(CoefficientRecipe(FIT), id="fp16"),
     pytest.param(CoefficientRecipe(FIT, "int8"), id="int8"),
     pytest.param(CoefficientRecipe(FIT, "int4"), id="int4"),
+    pytest.param(CoefficientRecipe(FIT, "int2"), id="int2"),
     pytest.param(CoefficientRecipe(replace(FIT, exposure=0.5)), id="exposure"),
     pytest.param(CoefficientRecipe(FIT, penalty=1e-4), id="penalty"),
     pytest.param(CoefficientRecipe(FIT, mask_learning_rate=3e-3), id="hybrid"),

@@ -21,7 +21,11 @@ from masked_network.frozen_weights import fingerprint
 from masked_network.learning_codes import LearningCodes, learning_codes
 from masked_network.supermask import check_density
 
-BankKind = Literal["partition", "random", "heterogeneous", "homogeneous", "mixed", "atoms"]
+BankKind = Literal[
+    "partition", "random", "heterogeneous", "homogeneous", "mixed", "atoms", "ranked"
+]
+Spread = Literal["even", "root"]
+"""How many groups a layer has: K in each, or in proportion to the root of its weights."""
 
 _PLANE_BITS = 8
 _MAX_PARTITION = 1 << 15
@@ -38,11 +42,13 @@ class MaskBank:
     """Share of the weights that a mask keeps: of atoms, that each of the overlapping masks does;
     of a mixed bank, that each random one does."""
     codes: tuple[Tensor, ...]
+    origin: Tensor | None = None
+    """Coefficients `[L, K]`, fp32, that a task's own are added to; none are added where None."""
 
     @property
     def disjoint(self) -> bool:
         """Whether each weight belongs to one basis mask alone."""
-        return self.kind in ("partition", "atoms")
+        return self.kind in ("partition", "atoms", "ranked")
 
     @property
     def impressions(self) -> int:
@@ -120,12 +126,16 @@ class MaskBank:
     def to(self, device: torch.device) -> "MaskBank":
         """The same bank with its codes on `device`."""
         codes = tuple(code.to(device) for code in self.codes)
-        return MaskBank(self.kind, self.size, self.density, codes)
+        origin = None if self.origin is None else self.origin.to(device)
+        return MaskBank(self.kind, self.size, self.density, codes, origin)
 
     def fingerprint(self) -> str:
-        """`sha256:...` over the kind, K, the density and every code."""
+        """`sha256:...` over the kind, K, the density, every code, and any origin."""
         bank = f"{self.kind}/{self.size}/{self.density}"
-        return fingerprint({f"{bank}/{layer}": codes for layer, codes in enumerate(self.codes)})
+        tensors = {f"{bank}/{layer}": codes for layer, codes in enumerate(self.codes)}
+        if self.origin is not None:
+            tensors[f"{bank}/origin"] = self.origin
+        return fingerprint(tensors)
 
 
 def _subset_bits(count: int, like: Tensor) -> Tensor:
@@ -134,19 +144,36 @@ def _subset_bits(count: int, like: Tensor) -> Tensor:
     return (entries >> bits.unsqueeze(1) & 1).to(like.dtype)  # [count, 2^count]
 
 
-def partition_bank(layers: Sequence[MaskedLayer], size: int, seed: int) -> MaskBank:
+def partition_bank(
+    layers: Sequence[MaskedLayer], size: int, seed: int, spread: Spread = "even"
+) -> MaskBank:
     """`size` disjoint masks a layer that together keep every weight once, of equal size within one.
 
-    Random weight sharing (HashedNets 1504.04788) over frozen signs, used as a bank of impressions:
-    this project's own. Raises `ValueError` where `size` is not in `1..32768`.
+    A layer has as many of them as `group_counts` says; the others are empty there. Random weight
+    sharing (HashedNets 1504.04788) over frozen signs, used as a bank of impressions: this project's
+    own. Raises `ValueError` where `size` is not in `1..32768`.
+    """
+    codes = []
+    for layer, groups in zip(layers, group_counts(layers, size, spread), strict=True):
+        order = random_permutation(seed, f"partition/{layer.name}", layer.size)
+        codes.append(torch.from_numpy((order % groups).astype(np.int32)).unsqueeze(0))
+    return MaskBank("partition", size, 1 / size, tuple(codes))
+
+
+def group_counts(layers: Sequence[MaskedLayer], size: int, spread: Spread) -> list[int]:
+    """How many groups each layer has: at most `size`, and no more than it has weights.
+
+    By root, the largest layer has `size` and each other one as many as the root of its share of
+    that one's weights; ours. With thousands of groups it is worth more at the same bytes, with
+    hundreds less. Raises `ValueError` where `size` is not in `1..32768`.
     """
     if not 1 <= size <= _MAX_PARTITION:
         raise ValueError(f"a partition has 1 to {_MAX_PARTITION} groups, got {size}")
-    codes = []
-    for layer in layers:
-        order = random_permutation(seed, f"partition/{layer.name}", layer.size)
-        codes.append(torch.from_numpy((order % size).astype(np.int32)).unsqueeze(0))
-    return MaskBank("partition", size, 1 / size, tuple(codes))
+    if spread == "even":
+        return [min(size, layer.size) for layer in layers]
+    largest = max(layer.size for layer in layers)
+    by_root = [round(size * (layer.size / largest) ** 0.5) for layer in layers]
+    return [min(max(1, groups), layer.size) for groups, layer in zip(by_root, layers, strict=True)]
 
 
 def random_bank(layers: Sequence[MaskedLayer], size: int, density: float, seed: int) -> MaskBank:
@@ -170,14 +197,14 @@ def random_bank(layers: Sequence[MaskedLayer], size: int, density: float, seed: 
 
 
 def bank_of_masks(kind: BankKind, masks: Sequence[Tensor], density: float) -> MaskBank:
-    """A bank from explicit masks, `masks[l]` of shape `[K, P_l]`, bool; not for partitions.
+    """A bank from explicit masks, `masks[l]` of shape `[K, P_l]`, bool.
 
     Of n masks, atoms are the `K = 2^n` ways in which they overlap: a weight belongs to the one
     whose number has the bits of the masks that keep it. A table over them contains every linear
     combination of the n; this project's own. Raises `ValueError` on more than 15 masks then.
     """
-    if kind == "partition":
-        raise ValueError("a partition is made from its seed, not from masks")
+    if kind in ("partition", "ranked"):
+        raise ValueError(f"a {kind} bank is not made from masks")
     check_density(density)
     sizes = [len(layer) for layer in masks]
     size = sizes[0]

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from masked_network.mask_bank import BankKind
+from masked_network.mask_bank import BankKind, Spread
 from model_store.errors import CorruptStore
 from model_store.preprocessing import Preprocessing
 
@@ -52,15 +52,18 @@ class BankRecord(_Record):
     seed: Seed | None
     """None where masks were learned: all are in `bank.safetensors`."""
     learned: int | None = Field(default=None, ge=1)
-    """How many of a mixed bank's basis masks were learned, the first ones; the rest are random."""
+    """How many of a mixed bank's basis masks were learned, the first ones, the rest being random;
+    or how many tasks a ranked bank was learned from."""
+    spread: Spread = "even"
+    """How a partition's groups are spread over the layers."""
     fingerprint: Fingerprint
 
     @model_validator(mode="after")
     def _as_its_kind_is(self) -> "BankRecord":
         if (self.kind in ("partition", "random")) != (self.seed is not None):
             raise ValueError("a random or partition bank has a seed, a learned one has none")
-        if (self.kind == "mixed") != (self.learned is not None):
-            raise ValueError("a mixed bank, and no other, says how many of its masks were learned")
+        if (self.kind in ("mixed", "ranked")) != (self.learned is not None):
+            raise ValueError("a mixed or ranked bank, and no other, says how much was learned")
         return self
 
 

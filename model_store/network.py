@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -12,20 +11,17 @@ from masked_network.backbones import MaskedLayer, build_backbone, masked_layers
 from masked_network.channel_groups import channel_segments
 from masked_network.composition import compose
 from masked_network.frozen_weights import fingerprint, signed_constant_weights
-from masked_network.mask_bank import MaskBank, bank_of_masks, partition_bank, random_bank
+from masked_network.mask_bank import MaskBank
 from masked_network.supermask import masked_weights
 from masked_network.task_inference import Candidates
 from masked_network.task_statistics import StatisticsLayer, statistics_layers, statistics_shapes
+from model_store.bank_file import BANK_FILE, bank_of
 from model_store.coefficient_tensors import coefficients_of
 from model_store.errors import CorruptStore
-from model_store.manifest import BankRecord, Manifest
-from model_store.packing import pack_bits, unpack_bits
+from model_store.manifest import Manifest
 from model_store.statistics_tensor import statistics_of
 from model_store.supermask_tensors import supermask_of
 from model_store.task_artifact import KINDS, TaskArtifact, TaskKind
-from model_store.tensor_bytes import read_tensors
-
-BANK_FILE = "bank.safetensors"
 
 
 @dataclass(frozen=True)
@@ -86,13 +82,22 @@ class FrozenNetwork:
         return composed | masked_weights(masked, masks)
 
     def coefficients(self, artifact: TaskArtifact) -> Tensor:
-        """The task's own, fp32 `[L, K]`, zero where it has none; L counts channel groups.
+        """The task's, fp32 `[L, K]`, zero where it has none; L counts channel groups.
 
-        Raises `ValueError` on a dedicated supermask, which has none at all.
+        Those that it keeps are added to the bank's origin. Raises `ValueError` on a dedicated
+        supermask, which has none at all.
         """
         if artifact.kind == "supermask":
             raise ValueError("a dedicated supermask has no coefficients")
-        return coefficients_of(artifact.tensors, self.used_by(artifact.kind))
+        kept = coefficients_of(artifact.tensors, self.used_by(artifact.kind))
+        return kept + self.origin_of(artifact.kind)
+
+    def origin_of(self, kind: TaskKind) -> Tensor:
+        """What the coefficients that a task of that kind keeps are added to, fp32 `[L, K]`."""
+        used = self.used_by(kind)
+        if self.bank.origin is None:
+            return torch.zeros(used.shape)
+        return self.bank.origin.cpu().where(used, 0.0)
 
     def used_by(self, kind: TaskKind) -> Tensor:
         """Which coefficients a task of that kind has, bool `[L, K]`: those that a weight uses."""
@@ -157,7 +162,7 @@ def frozen_network(manifest: Manifest, bank_bytes: bytes | None) -> FrozenNetwor
             f"manifest.json: the weights of seed {record.seed} have the fingerprint "
             f"{fingerprint(weights)}, the manifest says {record.fingerprint}"
         )
-    bank = _bank(manifest.bank, layers, bank_bytes)
+    bank = bank_of(manifest.bank, layers, bank_bytes)
     if (bank.size, bank.density) != (manifest.bank.size, manifest.bank.density):
         raise CorruptStore(
             f"manifest.json: bank: expected K and density of {bank.size} and {bank.density}, "
@@ -169,33 +174,3 @@ def frozen_network(manifest: Manifest, bank_bytes: bytes | None) -> FrozenNetwor
             f"{bank.fingerprint()}, the manifest says {manifest.bank.fingerprint}"
         )
     return FrozenNetwork(manifest, backbone, layers, weights, bank)
-
-
-def _bank(
-    record: BankRecord, layers: tuple[MaskedLayer, ...], bank_bytes: bytes | None
-) -> MaskBank:
-    segments = channel_segments(layers, record.channel_groups)
-    if record.seed is not None:
-        if record.kind == "partition":
-            return partition_bank(segments, record.size, record.seed)
-        return random_bank(segments, record.size, record.density, record.seed)
-    if bank_bytes is None:
-        raise CorruptStore(f"{BANK_FILE}: missing, though the bank was learned")
-    try:
-        packed = read_tensors(bank_bytes)
-        masks = [unpack_bits(packed[segment.name], segment.size) for segment in segments]
-        return bank_of_masks(record.kind, masks, record.density)
-    except (KeyError, ValueError) as error:
-        raise CorruptStore(f"{BANK_FILE}: {error}") from error
-
-
-def bank_file(network: FrozenNetwork) -> bytes:
-    """The bytes that keep a learned bank: for each segment `[n, ceil(P_l / 8)]`, bit-packed.
-
-    n is K, or of atoms the number of masks that they are the overlaps of.
-    """
-    bank, packed = network.bank, {}
-    for index, segment in enumerate(network.segments):
-        masks = torch.stack([bank.impression(index, k) for k in range(bank.impressions)])
-        packed[segment.name] = pack_bits(masks)
-    return safetensors.torch.save(packed)

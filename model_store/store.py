@@ -8,6 +8,7 @@ import hashlib
 import re
 from pathlib import Path
 
+from model_store.bank_file import BANK_FILE, bank_file
 from model_store.compatibility import check_artifact
 from model_store.errors import (
     CorruptArtifact,
@@ -18,7 +19,7 @@ from model_store.errors import (
 )
 from model_store.files import Files, LocalFolder
 from model_store.manifest import Manifest
-from model_store.network import BANK_FILE, FrozenNetwork, bank_file, frozen_network
+from model_store.network import FrozenNetwork, frozen_network
 from model_store.task_artifact import TaskArtifact, checked_task_name, parse_artifact
 
 MANIFEST_FILE = "manifest.json"
@@ -59,7 +60,7 @@ class Store:
         if MANIFEST_FILE in files.names(""):
             raise StoreExists(f"{folder} holds a store already")
         if network.manifest.bank.seed is None:
-            files.write(BANK_FILE, bank_file(network))
+            files.write(BANK_FILE, bank_file(network.bank, network.segments))
         # The manifest last: a store without one does not exist.
         files.write(MANIFEST_FILE, network.manifest.to_bytes())
         return cls(files, network)

@@ -4,10 +4,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_store.bank_file import BANK_FILE
 from model_store.compatibility import check_artifact
 from model_store.errors import CorruptArtifact, CorruptStore, InvalidTaskName, StoreError
 from model_store.files import TEMPORARY_PREFIX
-from model_store.network import BANK_FILE
 from model_store.store import CURRENT_FILE, MANIFEST_FILE, TASKS_FOLDER, Store
 from model_store.task_artifact import checked_task_name, parse_artifact
 

@@ -32,6 +32,8 @@ def make_bank(
     candidates: options.Candidates = None,
     size: options.Size = None,
     channel_groups: options.ChannelGroups = None,
+    spread: options.SpreadOption = None,
+    own_layers: options.OwnLayers = None,
     density: options.Density = None,
     er_scale: options.ErScale = None,
     learned: options.Learned = None,
@@ -72,6 +74,8 @@ def make_bank(
         er_scale,
         learned,
         channel_groups,
+        spread=spread,
+        own_layers=own_layers,
     )
     with errors_in_words():
         if candidates is not None and kind != "auto":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from masked_network.backbones import MaskedLayer
 from masked_network.layer_budget import kept_share
-from masked_network.mask_bank import BankKind
+from masked_network.mask_bank import BankKind, Spread
 from training.budgets import DEFAULT_LEARNED_DENSITY, layer_budget
 from training.errors import OptionError
 
@@ -30,7 +30,12 @@ class BankOptions:
     er_scale: float | None = None
     """Learned impressions keep of each layer what `er_budget` says, instead of one density."""
     learned: int | None = None
-    """How many basis masks of a mixed bank are learned: the first ones."""
+    """How many basis masks of a mixed bank are learned, the first ones; or how many tasks a ranked
+    bank is learned from."""
+    spread: Spread = "even"
+    """How the groups of a partition or ranked bank are spread over the layers."""
+    own_layers: tuple[str, ...] = ()
+    """Layers in which the tasks that a ranked bank is learned from share nothing."""
     channel_groups: int = 1
     """In how many segments each layer's output channels are cut."""
 
@@ -55,26 +60,40 @@ class BankOptions:
                 f"n impressions overlap in 2^n ways: atoms come in powers of two from 2 to "
                 f"{_MOST_ATOMS}, got {self.size}"
             )
-        if (self.kind == "mixed") != (self.learned is not None):
+        if (self.kind in ("mixed", "ranked")) != (self.learned is not None):
             raise OptionError(
-                "a mixed bank, and no other, has a number of masks to learn: give --learned"
+                "a mixed bank, and no other, has a number of masks to learn, and a ranked one of "
+                "tasks to learn from: give --learned"
             )
-        if self.learned is not None and not 1 <= self.learned < self.size:
+        self._check_groups()
+        if self.kind == "mixed" and self.learned is not None and not 1 <= self.learned < self.size:
             raise OptionError(
                 f"a mixed bank of {self.size} has 1 to {self.size - 1} learned masks, "
                 f"got {self.learned}"
             )
-        if self.er_scale is not None and not self.to_learn:
+        if self.er_scale is not None and (self.kind == "ranked" or not self.to_learn):
             raise OptionError(
                 f"an ER budget is for learned impressions, not for a {self.kind} bank"
             )
 
+    def _check_groups(self) -> None:
+        if self.spread != "even" and self.kind not in ("partition", "ranked"):
+            raise OptionError(f"groups have a spread, a {self.kind} bank has none")
+        if self.kind != "ranked":
+            if self.own_layers:
+                raise OptionError(f"own layers are for a ranked bank, not a {self.kind} one")
+            return
+        if self.learned is not None and self.learned < 1:
+            raise OptionError(f"a ranked bank is learned from at least 1 task, got {self.learned}")
+        if self.channel_groups != 1:
+            raise OptionError("a ranked bank has one channel group a layer")
+
     def resolved_density(self) -> float:
         """The density itself, where one is for every layer. Raises `OptionError`."""
-        if self.kind == "partition":
+        if self.kind in ("partition", "ranked"):
             if self.density is not None:
                 raise OptionError(
-                    f"a partition of {self.size} has density 1/{self.size}; give none"
+                    f"each of {self.size} disjoint masks has density 1/{self.size}; give none"
                 )
             return 1 / self.size
         random = self.kind in ("random", "mixed")

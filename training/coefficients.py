@@ -33,8 +33,9 @@ class CoefficientRecipe:
     """Coefficients with the bank frozen (ImpressLearn 2210.01987, section 3).
 
     What is learned is `beta = alpha * sqrt(K * density)`, so that one learning rate serves every
-    bank. That scale is this project's own. A hybrid, known from ImpressLearn's prototype, has a
-    dedicated mask on the last layer, top half by edge-popup, and learns it at the same time.
+    bank; over a ranked one, what is added to the origin, in a quarter of that one's size. That
+    scale is this project's own. A hybrid, known from ImpressLearn's prototype, has a dedicated mask
+    on the last layer, top half by edge-popup, and learns it at the same time.
     """
 
     fit: FitOptions
@@ -86,14 +87,14 @@ class CoefficientRecipe:
         preprocessing = network.manifest.preprocessing
         held_out = task.held_out.examples(preprocessing)
         scale, used = coefficient_scale(network), network.used_by(self.kind)
-        alpha = initial_coefficients(network, self.start, self.fit.seed, earlier, self.kind)
-        beta = (alpha / scale).requires_grad_()
+        own = initial_coefficients(network, self.start, self.fit.seed, earlier, self.kind)
+        beta, origin = (own / scale).requires_grad_(), network.origin_of(self.kind)
         layers = network.masked_by(self.kind)
         scores = starting_scores(layers, TOP_HALF, self.fit.seed, ())
         budget = TOP_HALF.budget(layers)
 
         def compose_weights() -> Mapping[str, Tensor]:
-            coefficients = self._as_kept(beta * scale, used)
+            coefficients = origin + self._as_kept(beta * scale, used)
             composed = compose(network.weights, network.bank, coefficients)
             for name, score in scores.items():
                 mask = TOP_HALF.learnable_mask(score, budget[name])
@@ -109,7 +110,7 @@ class CoefficientRecipe:
             len(task.classes),
             self.fit,
             on_step,
-            (lambda: self.penalty * norm_penalty(beta * scale)) if self.penalty else None,
+            (lambda: self.penalty * norm_penalty(origin + beta * scale)) if self.penalty else None,
             on_epoch,
             [self.mask_learning_rate or 0.0 for _ in scores],
         )

@@ -13,6 +13,7 @@ from masked_network.backbones import MaskedLayer, build_backbone, masked_layers
 from masked_network.channel_groups import channel_segments
 from masked_network.frozen_weights import fingerprint, signed_constant_weights
 from masked_network.mask_bank import MaskBank, bank_of_masks, partition_bank, random_bank
+from masked_network.ranked_bank import ranked_bank
 from model_store.manifest import BackboneRecord, BankRecord, Manifest
 from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
@@ -23,6 +24,7 @@ from training.fitting import FitOptions
 from training.image_sets import ImageSet
 from training.mask_rules import MaskRule
 from training.run_records import OnTaskEpoch
+from training.shared_network import shared_multipliers
 
 ImpressionTask = Callable[[int], ImageSet]
 OnImpression = Callable[[], None]
@@ -42,7 +44,8 @@ def new_network(
 
     A homogeneous bank takes all impressions from `impression_task(0)`, k with the learner's seed
     raised by k; any other takes impression k from `impression_task(k)` (ImpressLearn 2210.01987,
-    section 3), and asks for no data where it learns none. Raises `OptionError`.
+    section 3), and asks for no data where it learns none. A ranked bank learns one network from all
+    of its tasks, whose epochs are named `shared`. Raises `OptionError`.
     """
     options.check()
     try:
@@ -53,7 +56,18 @@ def new_network(
     segments = channel_segments(layers, options.channel_groups)
     density = options.recorded_density(layers)
     weights = signed_constant_weights(layers, options.seed)
-    if options.to_learn:
+    if options.kind == "ranked":
+        bank = _ranked(
+            options,
+            backbone,
+            weights,
+            layers,
+            preprocessing,
+            impression_task,
+            fit_options,
+            on_epoch,
+        )
+    elif options.to_learn:
         masks = _learned_masks(
             options,
             backbone,
@@ -85,6 +99,7 @@ def new_network(
             density=density,
             seed=None if options.to_learn else options.seed,
             learned=options.learned,
+            spread=options.spread,
             fingerprint=bank.fingerprint(),
         ),
         preprocessing=preprocessing,
@@ -109,8 +124,43 @@ def creation_time() -> datetime:
 def _seeded_bank(options: BankOptions, layers: Sequence[MaskedLayer], density: float) -> MaskBank:
     try:
         if options.kind == "partition":
-            return partition_bank(layers, options.size, options.seed)
+            return partition_bank(layers, options.size, options.seed, options.spread)
         return random_bank(layers, options.size, density, options.seed)
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+
+
+def _ranked(
+    options: BankOptions,
+    backbone: nn.Module,
+    weights: dict[str, Tensor],
+    layers: tuple[MaskedLayer, ...],
+    preprocessing: Preprocessing,
+    impression_task: ImpressionTask,
+    fit_options: FitOptions,
+    on_epoch: OnTaskEpoch,
+) -> MaskBank:
+    unknown = set(options.own_layers) - {layer.name for layer in layers}
+    if unknown:
+        known = ", ".join(layer.name for layer in layers)
+        raise OptionError(f"{options.backbone} has no layer {min(unknown)!r}; it has {known}")
+    tasks = [impression_task(k) for k in range(options.to_learn)]
+    classes = max(len(task.classes) for task in tasks)
+    if classes > options.outputs:
+        raise OptionError(f"{classes} classes need as many outputs, not {options.outputs}")
+    examples = [
+        (
+            task.train.examples(preprocessing),
+            task.held_out.examples(preprocessing),
+            len(task.classes),
+        )
+        for task in tasks
+    ]
+    multipliers = shared_multipliers(
+        backbone, weights, examples, options.own_layers, fit_options, partial(on_epoch, "shared")
+    )
+    try:
+        return ranked_bank(layers, options.size, options.seed, options.spread, multipliers)
     except ValueError as error:
         raise OptionError(str(error)) from error
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from masked_network.backbones import BACKBONES
-from masked_network.mask_bank import BankKind
+from masked_network.mask_bank import BankKind, Spread
 from model_store.coefficient_tensors import Precision
 from training.errors import OptionError
 from training.fitting import FitOptions, OptimizerName, Schedule
@@ -68,6 +68,21 @@ KindOrAuto = Annotated[
         help="Of the bank; a partition where left out, with auto the best of several tried.",
     ),
 ]
+SpreadOption = Annotated[
+    Spread | None,
+    typer.Option(
+        "--spread",
+        help="Groups of a partition or ranked bank: SIZE in every layer, or fewer in smaller ones, "
+        "by the root of their weights.",
+    ),
+]
+OwnLayers = Annotated[
+    str | None,
+    typer.Option(
+        "--own-layers",
+        help="Layers, by commas, in which the tasks of a ranked bank share nothing.",
+    ),
+]
 Candidates = Annotated[
     str | None,
     typer.Option(
@@ -101,7 +116,11 @@ ErScale = Annotated[
 ]
 Learned = Annotated[
     int | None,
-    typer.Option("--learned", min=1, help="Mixed: how many of the SIZE basis masks are learned."),
+    typer.Option(
+        "--learned",
+        min=1,
+        help="Mixed: how many of the SIZE basis masks are learned. Ranked: from how many tasks.",
+    ),
 ]
 StoreSeed = Annotated[
     int | None, typer.Option("--seed", min=0, help="Of the weights and of the bank.")

@@ -50,14 +50,23 @@ def coefficient_scale(network: FrozenNetwork) -> Tensor:
 
     The density is that of each basis mask in each layer, so that masks of many and of few weights
     count alike. Of disjoint masks it is that of all together over K, as one alone gives a weight.
+    Where the bank has an origin, it is a quarter of that one's root mean square in the layer.
     """
     kept = network.bank.kept()
+    if network.bank.origin is not None:
+        return _share_of_origin(network.bank.origin)
     if network.bank.disjoint:
         kept = kept.sum(dim=1, keepdim=True).expand_as(kept)
     else:
         kept = kept.clamp_min(1) * network.bank.size  # a mask may be empty in a small layer
     sizes = torch.tensor([[layer.size] for layer in network.segments], device=kept.device)
     return (sizes / kept).sqrt()
+
+
+def _share_of_origin(origin: Tensor) -> Tensor:
+    groups = (origin != 0).sum(dim=1, keepdim=True)
+    size = (origin.square().sum(dim=1, keepdim=True) / groups.clamp_min(1)).sqrt()
+    return torch.where(groups > 0, size / 4, 1.0).expand_as(origin)
 
 
 def check_start(start: Start, impressions: int) -> None:
@@ -73,16 +82,20 @@ def initial_coefficients(
     earlier: Sequence[TaskArtifact],
     kind: TaskKind = "coefficients",
 ) -> Tensor:
-    """Coefficients `[L, K]` that a task of that kind starts from, zero where it has none.
+    """What a task of that kind adds to the bank's origin at first, `[L, K]`, zero where nothing.
 
-    A mean is of earlier tasks of the same kind; of no tasks it is a randn start.
+    A mean is of earlier tasks of the same kind; of no tasks it is a randn start. Raises
+    `OptionError` on a start at impressions of a bank that has none.
     """
     bank, used = network.bank, network.used_by(kind)
     check_start(start, bank.impressions)
     shared = sharing_the_bank(network, earlier, kind)
     if start.kind == "mean" and shared:
         together = torch.stack([network.coefficients(task) for task in shared])  # [T, L, K]
-        return together.to(torch.float64).mean(dim=0).to(torch.float32)
+        mean = together.to(torch.float64).mean(dim=0).to(torch.float32)
+        return mean - network.origin_of(kind)
+    if start.kind in ("one-hot", "uniform") and bank.kind == "ranked":
+        raise OptionError(f"a ranked bank has no impressions for a {start.kind} start")
     made_of = (len(used), bank.impressions)
     if start.index is not None:
         one_hot = torch.zeros(made_of)

@@ -37,6 +37,8 @@ def learn_stream(
     kind: options.Kind = None,
     size: options.Size = None,
     channel_groups: options.ChannelGroups = None,
+    spread: options.SpreadOption = None,
+    own_layers: options.OwnLayers = None,
     density: options.Density = None,
     er_scale: options.ErScale = None,
     learned: options.Learned = None,
@@ -82,6 +84,8 @@ def learn_stream(
         er_scale,
         learned,
         channel_groups,
+        spread=spread,
+        own_layers=own_layers,
     )
     with errors_in_words():
         task_rule = task_stream(stream, stream_seed, degrees, classes_per_task)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from masked_network.layer_budget import kept_share
-from masked_network.mask_bank import BankKind
+from masked_network.mask_bank import BankKind, Spread
 from model_store.errors import StoreExists, StoreNotFound
 from model_store.network import FrozenNetwork
 from model_store.store import MANIFEST_FILE, Store
@@ -33,8 +33,11 @@ class StoreChoices:
     """The first task that learned impressions come from."""
     er_scale: float | None = None
     learned: int | None = None
-    """How many basis masks of a mixed bank are learned."""
+    """How many basis masks of a mixed bank are learned, or tasks a ranked one is learned from."""
     channel_groups: int | None = None
+    spread: Spread | None = None
+    own_layers: str | None = None
+    """Names with commas between."""
 
     def bank_options(self, classes: int) -> BankOptions:
         """These choices, and the defaults for the rest; as many outputs as there are classes."""
@@ -48,6 +51,8 @@ class StoreChoices:
             outputs=classes if self.outputs is None else self.outputs,
             er_scale=self.er_scale,
             learned=self.learned,
+            spread=default.spread if self.spread is None else self.spread,
+            own_layers=tuple(self.own_layers.split(",")) if self.own_layers else (),
             channel_groups=(
                 default.channel_groups if self.channel_groups is None else self.channel_groups
             ),
@@ -65,7 +70,8 @@ class StoreChoices:
             "bank": (self.kind, manifest.bank.kind),
             "size": (self.size, manifest.bank.size),
             "density": (density, manifest.bank.density),
-            "learned masks": (self.learned, manifest.bank.learned),
+            "learned masks or tasks": (self.learned, manifest.bank.learned),
+            "spread": (self.spread, manifest.bank.spread),
             "channel groups": (self.channel_groups, manifest.bank.channel_groups),
             "seed": (self.seed, manifest.backbone.seed),
             "backbone": (self.backbone, manifest.backbone.name),

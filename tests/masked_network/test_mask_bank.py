@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masked_network.backbones import MaskedLayer
-from masked_network.mask_bank import MaskBank, bank_of_masks, partition_bank, random_bank
+from masked_network.mask_bank import (
+    MaskBank,
+    bank_of_masks,
+    group_counts,
+    partition_bank,
+    random_bank,
+)
 
 LAYERS = (MaskedLayer("one", (7, 11)), MaskedLayer("two", (3, 50)))
 
@@ -152,7 +158,7 @@ def test_layers_with_different_numbers_of_masks_are_refused() -> None:
 
 
 def test_explicit_masks_are_no_partition() -> None:
-    with pytest.raises(ValueError, match="a partition is made from its seed"):
+    with pytest.raises(ValueError, match="is not made from masks"):
         bank_of_masks("partition", [torch.ones(3, 5, dtype=torch.bool)], 0.5)
 
 
@@ -174,3 +180,16 @@ def test_mask_beyond_the_bank_is_refused(index: int) -> None:
 def test_table_of_too_few_coefficients_is_refused() -> None:
     with pytest.raises(ValueError, match="expected 3 coefficients, got 2"):
         partition_bank(LAYERS, 3, 1).tables(torch.ones(2, 2))
+
+
+def test_groups_spread_by_root_are_fewer_in_smaller_layers() -> None:
+    layers = (MaskedLayer("a", (100, 64)), MaskedLayer("b", (25, 64)), MaskedLayer("c", (1, 4)))
+    assert group_counts(layers, 80, "root") == [80, 40, 2]
+    assert group_counts(layers, 80, "even") == [80, 80, 4]
+    bank = partition_bank(layers, 80, 0, "root")
+    assert bank.used.sum(dim=1).tolist() == [80, 40, 2]
+
+
+def test_no_layer_has_fewer_groups_than_one() -> None:
+    layers = (MaskedLayer("a", (100, 100)), MaskedLayer("b", (1, 1)))
+    assert group_counts(layers, 3, "root") == [3, 1]

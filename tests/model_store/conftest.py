@@ -12,6 +12,7 @@ from masked_network.backbones import build_backbone, masked_layers
 from masked_network.channel_groups import channel_segments
 from masked_network.frozen_weights import fingerprint, signed_constant_weights
 from masked_network.mask_bank import BankKind, bank_of_masks, partition_bank, random_bank
+from masked_network.ranked_bank import ranked_bank
 from masked_network.supermask import binary_mask, initial_scores
 from model_store.coefficient_tensors import quantised
 from model_store.manifest import BackboneRecord, BankRecord, Manifest
@@ -22,7 +23,7 @@ from model_store.supermask_tensors import packed_supermask
 from model_store.task_artifact import TaskArtifact
 from model_store.task_record import MadeFor, TaskRecord
 
-KINDS: list[BankKind] = ["partition", "random", "heterogeneous", "mixed", "atoms"]
+KINDS: list[BankKind] = ["partition", "random", "heterogeneous", "mixed", "atoms", "ranked"]
 GROUPED: list[BankKind] = ["partition", "random", "heterogeneous"]
 FORMS = ["fp16", "int8", "int4", "int2", "hybrid", "supermask", "sparse"]
 
@@ -38,6 +39,10 @@ def _network(kind: BankKind, channel_groups: int = 1) -> FrozenNetwork:
         bank = partition_bank(segments, 10, 2)
     elif kind == "random":
         bank = random_bank(segments, 10, 0.1, 2)
+    elif kind == "ranked":
+        generator = torch.Generator().manual_seed(3)
+        learned = {one.name: torch.randn(one.shape, generator=generator) for one in segments[1:]}
+        bank = ranked_bank(segments, 10, 2, "root", learned)
     else:
         generator = torch.Generator().manual_seed(3)
         count = 4 if kind == "atoms" else 10
@@ -54,7 +59,7 @@ def _network(kind: BankKind, channel_groups: int = 1) -> FrozenNetwork:
             channel_groups=channel_groups,
             density=bank.density,
             seed=2 if kind in ("partition", "random") else None,
-            learned=3 if kind == "mixed" else None,
+            learned=3 if kind in ("mixed", "ranked") else None,
             fingerprint=bank.fingerprint(),
         ),
         preprocessing=preprocessing,

@@ -70,7 +70,7 @@ def test_a_mixed_bank_and_no_other_says_how_many_masks_were_learned(
 ) -> None:
     for kind, learned in (("mixed", None), ("heterogeneous", 3)):
         record = networks[kind].manifest.bank.model_dump()
-        with pytest.raises(ValidationError, match="how many of its masks were learned"):
+        with pytest.raises(ValidationError, match="says how much was learned"):
             BankRecord.model_validate(record | {"learned": learned})
 
 

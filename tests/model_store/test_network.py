@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from masked_network.composition import compose
+from model_store.bank_file import bank_file
 from model_store.compatibility import check_artifact
 from model_store.errors import (
     CorruptStore,
@@ -18,7 +19,7 @@ from model_store.errors import (
     StoreError,
 )
 from model_store.manifest import Manifest
-from model_store.network import FrozenNetwork, bank_file, frozen_network
+from model_store.network import FrozenNetwork, frozen_network
 from model_store.packing import pack_bits, unpack_bits
 from model_store.task_artifact import TaskArtifact
 from model_store.task_record import TaskRecord
@@ -34,7 +35,7 @@ def changed(manifest: Manifest, part: str, **fields: object) -> Manifest:
 
 def bank_bytes(network: FrozenNetwork) -> bytes | None:
     learned = network.manifest.bank.seed is None
-    return bank_file(network) if learned else None
+    return bank_file(network.bank, network.segments) if learned else None
 
 
 def test_network_made_from_its_manifest_is_the_network(each_network: FrozenNetwork) -> None:
@@ -123,7 +124,7 @@ def test_damaged_bank_is_corrupt_and_named(
     networks: dict[str, FrozenNetwork], damage: Callable[[dict[str, Tensor]], None]
 ) -> None:
     learned = networks["heterogeneous"]
-    masks = safetensors.torch.load(bank_file(learned))
+    masks = safetensors.torch.load(bank_file(learned.bank, learned.segments))
     damage(masks)
     with pytest.raises(CorruptStore, match=r"^bank\.safetensors: "):
         frozen_network(learned.manifest, safetensors.torch.save(masks))

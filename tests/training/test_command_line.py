@@ -309,7 +309,7 @@ def test_a_mixed_bank_by_an_er_budget_takes_tasks_and_is_told_from_others(tmp_pa
     assert Store.open(tmp_path).network.bank.kept()[0].tolist()[:2] == [5 * (300 + 64)] * 2
     assert Store.open(tmp_path).task_ids() == ["permuted-0"]
     other = run(*stream, *mixed, "--learned", 3)
-    assert "was made with learned masks 2, not 3" in other.stderr
+    assert "was made with learned masks or tasks 2, not 3" in other.stderr
     assert "impressions 0 to 3" in run(*stream, "--start", "one-hot", "--start-index", 4).stderr
 
 
@@ -391,3 +391,18 @@ def test_a_store_in_which_nothing_can_be_discovered_is_not_made(tmp_path: Path) 
         assert refused.exit_code == 2
         assert message in refused.stderr
         assert not list(tmp_path.iterdir())
+
+
+def test_a_ranked_bank_is_learned_from_its_tasks_and_told_from_others(tmp_path: Path) -> None:
+    ranked = ("--kind", "ranked", "--size", 32, "--spread", "root")
+    stream = ("stream", "--store", tmp_path, *DIGITS, *QUICK, "--tasks", 3, *ranked)
+    assert "give --learned" in run(*stream).stderr
+    own = ("--own-layers", "hidden1.weight")
+    succeed(*stream, "--learned", 2, *own, "--precision", "int2")
+    store = Store.open(tmp_path)
+    assert store.task_ids() == [f"permuted-{index}" for index in range(3)]
+    assert store.network.bank.origin is not None
+    assert not store.network.bank.origin[0].any()
+    assert "learned masks or tasks 2, not 3" in run(*stream, "--learned", 3).stderr
+    even = ("stream", "--store", tmp_path, *DIGITS, *QUICK, "--tasks", 3, "--spread", "even")
+    assert "was made with spread root, not even" in run(*even).stderr

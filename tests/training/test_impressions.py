@@ -5,9 +5,11 @@ import torch
 
 from masked_network.composition import compose
 from masked_network.mask_bank import BankKind
-from model_store.network import bank_file, frozen_network
+from model_store.bank_file import bank_file
+from model_store.network import frozen_network
 from training.bank_options import BankOptions
 from training.budgets import layer_budget
+from training.coefficients import CoefficientRecipe
 from training.dedicated_masks import learn_supermask
 from training.errors import OptionError
 from training.fitting import FitOptions
@@ -67,7 +69,7 @@ def test_a_one_hot_coefficient_is_the_mask_of_the_task_it_was_learned_from(
     composed = compose(made.weights, made.bank, one_hot)
     for name, mask in masks.items():
         assert torch.equal(composed[name], made.weights[name] * mask)
-    again = frozen_network(made.manifest, bank_file(made))
+    again = frozen_network(made.manifest, bank_file(made.bank, made.segments))
     assert again.bank.fingerprint() == made.bank.fingerprint()
 
 
@@ -85,7 +87,7 @@ def test_channel_groups_cut_the_same_learned_masks(digits: ImageSet) -> None:
     for index in range(len(whole.layers)):
         parts = [cut.bank.mask(3 * index + part, 1) for part in range(3)]
         assert torch.equal(torch.cat(parts), whole.bank.mask(index, 1))
-    again = frozen_network(cut.manifest, bank_file(cut))
+    again = frozen_network(cut.manifest, bank_file(cut.bank, cut.segments))
     assert again.bank.fingerprint() == cut.bank.fingerprint()
 
 
@@ -115,7 +117,7 @@ def test_atoms_are_the_overlaps_of_the_impressions_that_a_learned_bank_has(
     for layer in range(len(masks.layers)):
         for k in range(3):
             assert torch.equal(atoms.bank.impression(layer, k), masks.bank.mask(layer, k))
-    again = frozen_network(atoms.manifest, bank_file(atoms))
+    again = frozen_network(atoms.manifest, bank_file(atoms.bank, atoms.segments))
     assert again.bank.fingerprint() == atoms.bank.fingerprint()
     starts = [Start("one-hot", 1), Start("uniform")]
     one_hot, uniform = (
@@ -128,6 +130,65 @@ def test_atoms_are_the_overlaps_of_the_impressions_that_a_learned_bank_has(
     assert all(torch.equal(one_hot[0][name], one_hot[1][name]) for name in masks.weights)
     torch.testing.assert_close(uniform[0], uniform[1])
     assert torch.equal(coefficient_scale(atoms), torch.ones(3, 8))
+
+
+def test_a_ranked_bank_gives_its_tasks_a_start_that_random_groups_do_not(digits: ImageSet) -> None:
+    stream = TaskStream("rotated")
+    ranked = BankOptions("ranked", 64, learned=3, spread="root")
+    options = FitOptions(10, 1e-3, 64)
+    network = new_network(
+        ranked, digits.preprocessing(), lambda k: stream.task(digits, 2 * k), options
+    )
+    random = new_network(
+        BankOptions(size=64, spread="root"), digits.preprocessing(), lambda _: digits, options
+    )
+    task = stream.task(digits, 3)  # between two of those that the bank was learned from
+    accuracies = []
+    for made in (network, random):
+        artifact = CoefficientRecipe(FitOptions(3, 0.1, 64), "int2").learn(made, task, {})
+        accuracies.append(artifact.record.held_out_accuracy or 0.0)
+    assert accuracies[0] > accuracies[1] + 0.1
+    again = frozen_network(network.manifest, bank_file(network.bank, network.segments))
+    assert again.bank.fingerprint() == network.bank.fingerprint()
+
+
+def test_layers_that_tasks_share_nothing_in_have_random_groups_from_zero(digits: ImageSet) -> None:
+    stream = TaskStream("permuted")
+    options = BankOptions("ranked", 16, learned=2, own_layers=("hidden1.weight",))
+    made = new_network(options, digits.preprocessing(), lambda k: stream.task(digits, k), FIT)
+    random = new_network(BankOptions(size=16), digits.preprocessing(), lambda _: digits, FIT)
+    assert torch.equal(made.bank.codes[0], random.bank.codes[0])
+    assert made.bank.origin is not None
+    assert not made.bank.origin[0].any()
+    scale = coefficient_scale(made)
+    assert torch.equal(scale[0], torch.ones(16))
+    torch.testing.assert_close(scale[1] * 4, made.bank.origin[1].square().mean().sqrt().expand(16))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (BankOptions("ranked", 16), "a ranked one of tasks to learn from: give --learned"),
+        (BankOptions("ranked", 16, learned=2, own_layers=("head",)), "no layer 'head'"),
+        (BankOptions("ranked", 16, learned=2, density=0.5), "density 1/16; give none"),
+        (BankOptions("ranked", 40000, learned=2), "1 to 32768 groups, got 40000"),
+        (BankOptions("random", 16, spread="root"), "a random bank has none"),
+        (BankOptions(size=16, own_layers=("hidden1.weight",)), "are for a ranked bank"),
+    ],
+)
+def test_a_ranked_bank_that_cannot_be_is_refused(
+    digits: ImageSet, options: BankOptions, said: str
+) -> None:
+    with pytest.raises(OptionError, match=said):
+        new_network(options, digits.preprocessing(), lambda _: digits, FIT)
+
+
+def test_a_ranked_bank_has_no_impression_to_start_at(digits: ImageSet) -> None:
+    options = BankOptions("ranked", 16, learned=1)
+    made = new_network(options, digits.preprocessing(), lambda _: digits, FIT)
+    for start in (Start("one-hot", 1), Start("uniform")):
+        with pytest.raises(OptionError, match="no impressions"):
+            initial_coefficients(made, start, 0, ())
 
 
 def test_a_mixed_bank_has_learned_masks_then_random_ones_each_in_its_own_unit(
@@ -149,7 +210,7 @@ def test_a_mixed_bank_has_learned_masks_then_random_ones_each_in_its_own_unit(
     scale = coefficient_scale(mixed)
     assert torch.allclose(scale[:, :2], torch.tensor((7 * 0.5) ** -0.5))
     assert torch.allclose(scale[:2, 2:], torch.tensor((7 * 0.05) ** -0.5), rtol=0.1)
-    again = frozen_network(mixed.manifest, bank_file(mixed))
+    again = frozen_network(mixed.manifest, bank_file(mixed.bank, mixed.segments))
     assert again.bank.fingerprint() == mixed.bank.fingerprint()
 
 

@@ -5,6 +5,12 @@ VENV ?= .venv
 STORE ?= store
 PORT ?= 8000
 
+# make report REPORT=full measures for hours; data sets are hub names or folders.
+REPORT ?= quick
+MNIST ?= ylecun/mnist
+FASHION_MNIST ?= zalando-datasets/fashion_mnist
+CIFAR100 ?= uoft-cs/cifar100
+
 # The CPU build by its full name, so that no CUDA package can come in. Where pip already has a local
 # source of wheels that is used, else PyTorch's own index. On a GPU machine, for example:
 #   make serve TORCH=torch==2.13.0 TORCH_SOURCE=
@@ -14,7 +20,7 @@ TORCH_SOURCE ?= $(if $(PIP_FIND_LINKS),,--extra-index-url https://download.pytor
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve demo test check format lint types benchmark lock clean
+.PHONY: serve demo test check format lint types benchmark report lock clean
 
 serve: demo
 	STORE=$(STORE) PORT=$(PORT) $(BIN)/impress-serve
@@ -41,6 +47,12 @@ format: $(VENV)/.test
 
 benchmark: $(VENV)/.test
 	for program in benchmarks/*.py; do $(BIN)/python $$program || exit 1; done
+
+# Killed and started again it goes on; it ends with 1 where a claim does not hold.
+report: $(VENV)/.runtime
+	$(if $(filter quick full,$(REPORT)),,$(error REPORT is quick or full, not '$(REPORT)'))
+	$(BIN)/impress-train report --out report --mnist '$(MNIST)' --fashion-mnist '$(FASHION_MNIST)' \
+	  --cifar100 '$(CIFAR100)' $(if $(filter full,$(REPORT)),--full)
 
 $(VENV)/.torch:
 	$(PYTHON) -m venv $(VENV)

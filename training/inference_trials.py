@@ -47,8 +47,8 @@ def infer_tasks(
     candidates = network.candidates([task.artifact for task in ordered])
     classes = max(len(task.artifact.record.classes) for task in ordered)
     right = torch.tensor([[a.same_data(b) for b in ordered] for a in ordered])
-    inputs = torch.stack([_trials(network, task, trials_per_task) for task in ordered])
-    entropies = _entropies(network, ordered, inputs)  # [candidate, T, trials, images]
+    inputs = torch.stack([trial_inputs(network, task, trials_per_task) for task in ordered])
+    entropies = trial_entropies(network, ordered, inputs)  # [candidate, T, trials, images]
     named: Mapping[int, dict[str, int]] = {
         images: {"one_shot": 0, "short_list": 0, "exhaustive": 0} for images in IMAGE_COUNTS
     }
@@ -78,7 +78,8 @@ def infer_tasks(
     ]
 
 
-def _trials(network: FrozenNetwork, task: KnownTask, trials: int) -> Tensor:
+def trial_inputs(network: FrozenNetwork, task: KnownTask, trials: int) -> Tensor:
+    """Test images of a task as inputs `[trials, images, C, H, W]`, the most of `IMAGE_COUNTS`."""
     needed = trials * max(IMAGE_COUNTS)
     test = task.test()
     order = torch.from_numpy(random_permutation(0, f"trials/{task.task_id}", len(test)))
@@ -87,8 +88,13 @@ def _trials(network: FrozenNetwork, task: KnownTask, trials: int) -> Tensor:
     return inputs.reshape(trials, -1, *inputs.shape[1:])  # [trials, images, C, H, W]
 
 
-def _entropies(network: FrozenNetwork, candidates: Sequence[KnownTask], inputs: Tensor) -> Tensor:
-    """Relative entropy of every trial image `[T, trials, images, ...]` under every candidate."""
+def trial_entropies(
+    network: FrozenNetwork, candidates: Sequence[KnownTask], inputs: Tensor
+) -> Tensor:
+    """Relative entropy of every trial image `[T, trials, images, ...]` under every candidate.
+
+    `[candidate, T, trials, images]`.
+    """
     flat = inputs.flatten(end_dim=2)
     found = []
     with torch.no_grad():

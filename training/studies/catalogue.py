@@ -1,0 +1,19 @@
+"""Every study of the report, in the order of the page. A new one gets its line here."""
+
+from training.studies.belief import Belief
+from training.studies.permuted import permuted
+from training.studies.rotated import rotated
+from training.studies.split_cifar import split_cifar
+from training.studies.store_hashes import StoreHashes
+from training.studies.study import Study
+
+
+def studies(full: bool) -> list[Study]:
+    """The long ones, or what fits into minutes."""
+    return [
+        permuted(full),
+        rotated(full),
+        split_cifar(full),
+        Belief(10 if full else 5),
+        StoreHashes(),
+    ]

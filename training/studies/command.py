@@ -1,0 +1,72 @@
+"""`impress-train report`: measure what is missing, then write the page, its figures and claims."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from model_store.files import LocalFolder
+from training.console import errors_in_words
+from training.errors import OptionError
+from training.studies.catalogue import studies
+from training.studies.claims import CLAIMS_FILE, claims_json
+from training.studies.data import DataSets, Source
+from training.studies.ledger import Ledger
+from training.studies.machine import machine_in_words
+from training.studies.page import PAGE_FILE, page
+from training.studies.study import Bench
+
+DataName = Annotated[str, typer.Option(help="A hub name or a folder.")]
+
+
+def make_report(
+    out: Annotated[Path, typer.Option(help="The folder to write to, and to go on in.")],
+    mnist: DataName = "ylecun/mnist",
+    fashion_mnist: DataName = "zalando-datasets/fashion_mnist",
+    cifar100: DataName = "uoft-cs/cifar100",
+    full: Annotated[
+        bool, typer.Option("--full", help="Hours instead of minutes: all tasks, three seeds.")
+    ] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Measure this study alone; may be given again.")
+    ] = None,
+) -> None:
+    """Measure every study; write the page, its figures and `claims.json`.
+
+    Started again after it was stopped, however hard, it goes on with what is missing. The page
+    tells of all that the folder's ledger holds. Exit status 1 where a claim of a study that was
+    asked for does not hold.
+    """
+    with errors_in_words():
+        known = studies(full)
+        asked = set(only or (study.name for study in known))
+        if unknown := asked - {study.name for study in known}:
+            names = ", ".join(study.name for study in known)
+            raise OptionError(f"no study {min(unknown)!r}; there are: {names}")
+        ledger = Ledger(out, machine_in_words())
+        sources = {
+            "mnist": Source(mnist),
+            "fashion-mnist": Source(fashion_mnist),
+            "cifar100": Source(cifar100, "fine_label"),
+        }
+        data = DataSets(sources, ledger)
+        bench = Bench(out, ledger, data, lambda line: typer.echo(line, err=True))
+        for study in known:
+            if study.name in asked:
+                study.run(bench)
+        ledger.read()
+        sections = {study.name: study.section(bench) for study in known}
+        files = LocalFolder(out)
+        for section in sections.values():
+            for name, png in section.figures.items():
+                files.write(name, png)
+        titled = {study.title: sections[study.name] for study in known}
+        files.write(PAGE_FILE, page(full, titled, data).encode())
+        claims = [claim for section in sections.values() for claim in section.claims]
+        files.write(CLAIMS_FILE, claims_json(claims))
+        typer.echo(f"{out}: {sum(claim.holds for claim in claims)} of {len(claims)} claims hold")
+        missed = [claim for name in asked for claim in sections[name].claims if not claim.holds]
+        for claim in missed:
+            typer.echo(f"does not hold: {claim.claim}", err=True)
+        if missed:
+            raise typer.Exit(1)

@@ -1,0 +1,137 @@
+"""A study that learns tasks in several ways: it chooses rates, then measures every task."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from training.studies.claims import Claim
+from training.studies.figures import learning_figures
+from training.studies.jobs import Job, Obtain, looked_up, measured
+from training.studies.measurement import Measurement, Purpose
+from training.studies.methods import Method
+from training.studies.study import Bench, Section
+from training.studies.tables import learning_table, spoken_for
+from training.task_streams import TaskStream
+
+Claims = Callable[[str, Sequence[Measurement]], list[Claim]]
+"""From a data set and what was measured on it; of nothing measured, the same claims without."""
+
+Remarks = Callable[[Sequence[Measurement]], str]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A method, and the tasks that are learned by it with each seed."""
+
+    method: Method
+    tasks: Sequence[int]
+    seeds: Sequence[int] = (0,)
+
+
+@dataclass(frozen=True)
+class LearningStudy:
+    """Every planned method on every data set, tasks outermost."""
+
+    name: str
+    title: str
+    text: str
+    """What is measured here, for the page."""
+    data: Sequence[str]
+    stream: TaskStream
+    choosing: Sequence[tuple[TaskStream, int]]
+    """Tasks whose held-out data choose the rates; none of them is measured."""
+    plan: Sequence[Planned]
+    claims: Claims
+    remarks: Remarks = lambda _: ""
+    """What else the page says of a data set's measurements, as Markdown."""
+
+    def run(self, bench: Bench) -> None:
+        for data in self.data:
+            image_set = bench.data.load(data)
+            fingerprint = bench.data.fingerprint(data)
+            if image_set is not None and fingerprint is not None:
+                self._measurements(data, fingerprint, measured(bench, image_set))
+
+    def section(self, bench: Bench) -> Section:
+        parts, claims, machines = [self.text], list[Claim](), set[str]()
+        figures: dict[str, bytes] = {}
+        for data in self.data:
+            fingerprint = bench.data.fingerprint(data)
+            found = (
+                []
+                if fingerprint is None
+                else self._measurements(data, fingerprint, looked_up(bench))
+            )
+            claims += self.claims(data, found)
+            machines |= {one.machine for one in found}
+            parts.append(f"### {self.title}: {data}")
+            if not found:
+                problem = bench.data.problems.get(data)
+                parts.append(f"Not measured: {problem}." if problem else "Not measured.")
+                continue
+            planned = sum(len(each.tasks) * len(each.seeds) for each in self.plan)
+            if len(found) < planned:
+                parts.append(f"Measured so far: {len(found)} of {planned} tasks and seeds.")
+            parts += [spoken_for(found), learning_table(found)]
+            remarks = self.remarks(found)
+            if remarks:
+                parts.append(remarks)
+            for kind, png in learning_figures(f"{self.title}, {data}", found).items():
+                name = f"{self.name}-{data}-{kind}.png"
+                figures[name] = png
+                parts.append(f"![{self.title}, {data}: {kind}]({name})")
+        return Section("\n\n".join(parts), claims, figures, frozenset(machines))
+
+    def _measurements(self, data: str, fingerprint: str, obtain: Obtain) -> list[Measurement]:
+        def job(
+            method: Method,
+            stream: TaskStream,
+            index: int,
+            purpose: Purpose,
+            rate: float,
+            seed: int,
+        ) -> Job:
+            return Job(
+                self.name,
+                data,
+                fingerprint,
+                self.stream,
+                stream,
+                index,
+                purpose,
+                method,
+                rate,
+                seed,
+            )
+
+        def tried(method: Method, rate: float) -> float | None:
+            reached = [
+                obtain(job(method, stream, index, "choosing", rate, 0))
+                for stream, index in self.choosing
+            ]
+            known = [one.held_out_accuracy for one in reached if one is not None]
+            return fmean(known) if len(known) == len(reached) else None
+
+        def chosen(method: Method) -> float | None:
+            if method.before is not None:
+                return chosen(method.before)
+            if len(method.rates) == 1:
+                return method.rates[0]
+            reached = {rate: tried(method, rate) for rate in method.rates}
+            known = {rate: share for rate, share in reached.items() if share is not None}
+            return max(known, key=known.__getitem__) if len(known) == len(reached) else None
+
+        rates = {each.method: chosen(each.method) for each in self.plan}
+        found = []
+        for index, seed, method in self._order():
+            rate = rates[method]
+            if rate is not None:
+                one = obtain(job(method, self.stream, index, "measuring", rate, seed))
+                found += [] if one is None else [one]
+        return found
+
+    def _order(self) -> Iterator[tuple[int, int, Method]]:
+        for index in sorted({index for each in self.plan for index in each.tasks}):
+            for each in self.plan:
+                if index in each.tasks:
+                    yield from ((index, seed, each.method) for seed in each.seeds)

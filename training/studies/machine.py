@@ -1,0 +1,26 @@
+"""On what a measurement was made, in one line. Names no host and no user."""
+
+import platform
+from pathlib import Path
+
+from training.run_records import environment
+
+_PROCESSORS = Path("/proc/cpuinfo")
+
+
+def machine_in_words() -> str:
+    """Processor, cores, system, and the versions that a result may depend on."""
+    found = environment()
+    return (
+        f"{_processor()}, {found['cpus']} cores, {found['system']}; Python {found['python']}, "
+        f"torch {found['torch']}, numpy {found['numpy']}"
+    )
+
+
+def _processor() -> str:
+    if _PROCESSORS.exists():
+        for line in _PROCESSORS.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()

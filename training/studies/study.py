@@ -1,0 +1,51 @@
+"""What a study is to the report, and where it measures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from training.studies.claims import Claim
+from training.studies.data import DataSets
+from training.studies.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where studies measure: the report's folder, its ledger, and the data sets."""
+
+    folder: Path
+    ledger: Ledger
+    data: DataSets
+    say: Callable[[str], None] = lambda _: None
+    """Hears a line for each measurement."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A study's part of the page: Markdown, the figures that it shows, and its claims."""
+
+    markdown: str
+    claims: Sequence[Claim]
+    figures: Mapping[str, bytes] = field(default_factory=dict)
+    """PNG by file name."""
+    machines: frozenset[str] = frozenset()
+    """On which its measurements were made."""
+
+
+class Study(Protocol):
+    """Something that is measured. It measures only what the ledger does not hold."""
+
+    @property
+    def name(self) -> str:
+        """As `--only` takes it."""
+
+    @property
+    def title(self) -> str:
+        """Its heading on the page."""
+
+    def run(self, bench: Bench) -> None:
+        """Measure what the ledger lacks, a line each; data that cannot be had is left out."""
+
+    def section(self, bench: Bench) -> Section:
+        """What the ledger says of it. Measures nothing, and claims what was not measured too."""

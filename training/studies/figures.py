@@ -20,11 +20,16 @@ Methods = Mapping[str, Sequence[Measurement]]
 
 
 def learning_figures(title: str, measured: Sequence[Measurement]) -> dict[str, bytes]:
-    """Accuracy against bytes, against K, the learning curves, and the matrix over tasks."""
-    methods = by_method(measured)
+    """Accuracy against bytes, against K, the learning curves, and the matrix over tasks.
+
+    What was learned for fewer epochs than most is among the curves alone.
+    """
+    everything = by_method(measured)
+    most = max(one.epochs for one in measured)
+    methods = {name: ones for name, ones in everything.items() if ones[0].epochs == most}
     figures = {
         "bytes": _png(f"{title}: accuracy against bytes", lambda axes: _bytes(axes, methods)),
-        "curves": _png(f"{title}: learning curves", lambda axes: _curves(axes, methods)),
+        "curves": _png(f"{title}: learning curves", lambda axes: _curves(axes, everything)),
         "tasks": _png(
             f"{title}: accuracy of each task",
             lambda axes: _matrix(axes, methods),

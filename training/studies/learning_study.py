@@ -62,14 +62,15 @@ class LearningStudy:
                 if fingerprint is None
                 else self._measurements(data, fingerprint, looked_up(bench))
             )
-            claims += self.claims(data, found)
+            planned = sum(len(each.tasks) * len(each.seeds) for each in self.plan)
+            # A part of the tasks is not what is claimed of all of them.
+            claims += self.claims(data, found if len(found) == planned else [])
             machines |= {one.machine for one in found}
             parts.append(f"### {self.title}: {data}")
             if not found:
                 problem = bench.data.problems.get(data)
                 parts.append(f"Not measured: {problem}." if problem else "Not measured.")
                 continue
-            planned = sum(len(each.tasks) * len(each.seeds) for each in self.plan)
             if len(found) < planned:
                 parts.append(f"Measured so far: {len(found)} of {planned} tasks and seeds.")
             parts += [spoken_for(found), learning_table(found)]
@@ -113,8 +114,8 @@ class LearningStudy:
             return fmean(known) if len(known) == len(reached) else None
 
         def chosen(method: Method) -> float | None:
-            if method.before is not None:
-                return chosen(method.before)
+            if method.rate_of is not None:
+                return chosen(method.rate_of)
             if len(method.rates) == 1:
                 return method.rates[0]
             reached = {rate: tried(method, rate) for rate in method.rates}

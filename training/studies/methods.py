@@ -34,14 +34,18 @@ class Method:
     after: tuple[int, ...] = ()
     """The tasks that are learned before, for a recipe that starts from them."""
     before: "Method | None" = None
-    """How those are learned, with the same seed. Its rate is this method's too, so that nothing but
-    the start differs."""
+    """How those are learned, with this method's rate and seed."""
+    rate_of: "Method | None" = None
+    """The method whose chosen rate is this one's too, so that nothing but what is studied differs;
+    there are no candidates then."""
     impression_fit: FitOptions = IMPRESSION_FIT
     """Of a learned bank's impressions."""
 
     def __post_init__(self) -> None:
         if bool(self.after) != (self.before is not None):
             raise ValueError(f"{self.name}: tasks to learn before, and how, go together")
+        if bool(self.rates) != (self.rate_of is None):
+            raise ValueError(f"{self.name}: candidate rates or another method's rate, one of them")
 
 
 def paper_mask(epochs: int) -> Method:

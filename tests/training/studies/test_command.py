@@ -1,0 +1,48 @@
+"""`impress-train report`, as a person meets it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from training.__main__ import app
+
+
+def report(out: Path, *arguments: str) -> Result:
+    sources = ("--mnist", "digits", "--fashion-mnist", "/none", "--cifar100", "/none")
+    return CliRunner().invoke(app, ["report", "--out", str(out), *sources, *arguments])
+
+
+def test_a_bound_that_is_not_held_ends_it_with_1_and_all_is_written(tmp_path: Path) -> None:
+    missing = ("--mnist", "/none", "--only", "permuted", "--only", "rotated")
+    result = report(tmp_path, *missing)
+    assert result.exit_code == 1
+    assert "does not hold: permuted mnist" in result.stderr
+    claims = json.loads((tmp_path / "claims.json").read_text())
+    assert {claim["measured"] for claim in claims} == {None}
+    assert {claim["holds"] for claim in claims} == {False}
+    assert "no folder at /none" in (tmp_path / "report.md").read_text()
+
+
+def test_a_study_that_there_is_not_is_refused_by_name(tmp_path: Path) -> None:
+    result = report(tmp_path, "--only", "nothing")
+    assert result.exit_code == 2
+    assert "no study 'nothing'; there are: permuted, rotated" in result.stderr
+
+
+@pytest.mark.slow
+def test_the_belief_is_drawn_and_the_same_seed_makes_the_same_store(tmp_path: Path) -> None:
+    only = ("--only", "belief", "--only", "store-hashes")
+    result = report(tmp_path, *only)
+    assert result.exit_code == 0, result.output
+    (claim,) = [
+        claim
+        for claim in json.loads((tmp_path / "claims.json").read_text())
+        if "differ" in claim["claim"]
+    ]
+    assert (claim["measured"], claim["holds"]) == (0, True)
+    assert (tmp_path / "belief.png").read_bytes().startswith(b"\x89PNG")
+    ledger = (tmp_path / "measurements.jsonl").read_bytes()
+    assert report(tmp_path, *only).exit_code == 0
+    assert (tmp_path / "measurements.jsonl").read_bytes() == ledger

@@ -71,7 +71,7 @@ class Job:
     def network(self) -> Asked:
         """What the frozen network is made of."""
         return {
-            "home": asdict(self.home),
+            "home": asdict(self.method.impression_stream or self.home),
             "store": {
                 name: value
                 for name, value in asdict(self.method.store).items()
@@ -120,8 +120,9 @@ def measured(bench: Bench, image_set: ImageSet) -> Obtain:
     @cache
     def store(name: str, method: Method, home: TaskStream) -> Store:
         folder = bench.folder / STORES_FOLDER / name
+        stream = method.impression_stream or home
         return open_store(folder) or create_store(
-            folder, method.store, image_set, home, lambda _: method.impression_fit
+            folder, method.store, image_set, stream, lambda _: method.impression_fit
         )
 
     def learned(job: Job) -> tuple[Measurement, TaskArtifact]:

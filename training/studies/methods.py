@@ -8,8 +8,8 @@ from training.artifacts import Recipe
 from training.coefficients import CoefficientRecipe
 from training.dedicated_masks import MaskRecipe
 from training.fitting import FitOptions
-from training.starts import RANDN, Start
 from training.stores import StoreChoices
+from training.task_streams import TaskStream
 
 MASK_RATES = (1e-3, 3e-3)
 COEFFICIENT_RATES = (0.05, 0.2)
@@ -17,7 +17,6 @@ COEFFICIENT_RATE = 0.2
 PAPER_RATE = 1e-4
 
 IMPRESSION_FIT = FitOptions(4, 3e-3)
-"""How the impressions of a learned bank are learned, unless a method says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,10 @@ class Method:
     rate_of: "Method | None" = None
     """The method whose chosen rate is this one's too, so that nothing but what is studied differs;
     there are no candidates then."""
+    impression_stream: TaskStream | None = None
+    """Where a learned bank's impressions come from; the study's own stream where left out."""
     impression_fit: FitOptions = IMPRESSION_FIT
-    """Of a learned bank's impressions."""
+    """How they are learned."""
 
     def __post_init__(self) -> None:
         if bool(self.after) != (self.before is not None):
@@ -77,14 +78,12 @@ def partition(
     precision: Precision,
     rates: Sequence[float] = COEFFICIENT_RATES,
     backbone: str | None = None,
-    start: Start = RANDN,
-    name: str = "",
 ) -> Method:
     """Coefficients over a partition of `size`."""
     return Method(
-        f"partition of {size:,}, {precision}{name}",
+        f"partition of {size:,}, {precision}",
         _store(size, backbone=backbone),
-        lambda rate, seed: CoefficientRecipe(FitOptions(epochs, rate, seed=seed), precision, start),
+        lambda rate, seed: CoefficientRecipe(FitOptions(epochs, rate, seed=seed), precision),
         rates,
     )
 

@@ -9,7 +9,6 @@ from functools import cache, lru_cache
 
 from model_store.manifest import short_fingerprint
 from model_store.store import Store
-from model_store.task_artifact import TaskArtifact
 from training.artifacts import Recipe, artifact_accuracy
 from training.fitting import Epoch
 from training.image_sets import ImageSet
@@ -46,28 +45,6 @@ class Job:
         return self.method.recipe(self.rate, self.seed)
 
     @property
-    def before(self) -> list["Job"]:
-        """The jobs that are done first, since this one starts from what they learn."""
-        method = self.method.before
-        if method is None:
-            return []
-        return [
-            Job(
-                self.study,
-                self.data,
-                self.fingerprint,
-                self.home,
-                self.home,
-                index,
-                "measuring",
-                method,
-                self.rate,
-                self.seed,
-            )
-            for index in self.method.after
-        ]
-
-    @property
     def network(self) -> Asked:
         """What the frozen network is made of."""
         return {
@@ -92,7 +69,6 @@ class Job:
             "method": self.method.name,
             **self.network,
             "recipe": dict(self.recipe.provenance()),
-            "before": [_digest(job.asked) for job in self.before],
         }
 
 
@@ -125,13 +101,8 @@ def measured(bench: Bench, image_set: ImageSet) -> Obtain:
             folder, method.store, image_set, stream, lambda _: method.impression_fit
         )
 
-    def learned(job: Job) -> tuple[Measurement, TaskArtifact]:
-        entry, asked = bench.ledger.find(job.asked), job.asked
+    def learned(job: Job) -> Measurement:
         opened = store(_store_name(job), job.method, job.home)
-        name = f"{job.stream.task_id(job.index)}-{_digest(asked)}"
-        if entry is not None and opened.current_hash(name) is not None:
-            return Measurement.of(entry), opened.load(name)
-        earlier = [learned(other)[1] for other in job.before]
         use_threads_that_help(opened.network)
         data = task(job.stream, job.index)
         epochs: list[Epoch] = []
@@ -144,7 +115,6 @@ def measured(bench: Bench, image_set: ImageSet) -> Obtain:
                 "data_fingerprint": short_fingerprint(job.fingerprint),
                 **job.stream.provenance(job.index),
             },
-            earlier=earlier,
             on_epoch=epochs.append,
         )
         seconds = time.perf_counter() - start
@@ -152,7 +122,7 @@ def measured(bench: Bench, image_set: ImageSet) -> Obtain:
         if job.purpose == "measuring":
             examples = data.test.examples(opened.network.manifest.preprocessing)
             test = artifact_accuracy(opened.network, artifact, examples)
-        opened.publish(name, artifact)
+        opened.publish(f"{job.stream.task_id(job.index)}-{_digest(job.asked)}", artifact)
         got = {
             "test_accuracy": test,
             "held_out_accuracy": artifact.record.held_out_accuracy,
@@ -161,16 +131,16 @@ def measured(bench: Bench, image_set: ImageSet) -> Obtain:
             "seconds": round(seconds, 3),
             "curve": [epoch.held_out_accuracy for epoch in epochs],
         }
-        made = Measurement.of(bench.ledger.add(asked, got))
+        made = Measurement.of(bench.ledger.add(job.asked, got))
         bench.say(
             f"{job.study}, {job.data}, {job.stream.task_id(job.index)}, {job.method.name}, rate "
             f"{job.rate:g}, seed {job.seed}: {made.held_out_accuracy:.4f} held out, {seconds:.0f} s"
         )
-        return made, artifact
+        return made
 
     def obtain(job: Job) -> Measurement | None:
         entry = bench.ledger.find(job.asked)
-        return learned(job)[0] if entry is None else Measurement.of(entry)
+        return learned(job) if entry is None else Measurement.of(entry)
 
     return obtain
 

@@ -1,8 +1,10 @@
 """Ways to learn a task that the report compares."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
+from masked_network.mask_bank import Spread
 from model_store.coefficient_tensors import Precision
 from training.artifacts import Recipe
 from training.coefficients import CoefficientRecipe
@@ -11,12 +13,14 @@ from training.fitting import FitOptions
 from training.stores import StoreChoices
 from training.task_streams import TaskStream
 
-MASK_RATES = (1e-3, 3e-3)
-COEFFICIENT_RATES = (0.05, 0.2)
+MASK_RATES = (5e-4, 1e-3, 3e-3)
+COEFFICIENT_RATES = (0.05, 0.1)
 COEFFICIENT_RATE = 0.2
 PAPER_RATE = 1e-4
 
 IMPRESSION_FIT = FitOptions(4, 3e-3)
+SHARED_FIT = FitOptions(3, 1e-3)
+"""Of a ranked bank: passes over the tasks that it is learned from."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,6 @@ class Method:
     """From a learning rate and a seed."""
     rates: Sequence[float]
     """Candidates; held-out data of the study's choosing tasks choose."""
-    after: tuple[int, ...] = ()
-    """The tasks that are learned before, for a recipe that starts from them."""
-    before: "Method | None" = None
-    """How those are learned, with this method's rate and seed."""
     rate_of: "Method | None" = None
     """The method whose chosen rate is this one's too, so that nothing but what is studied differs;
     there are no candidates then."""
@@ -43,8 +43,6 @@ class Method:
     """How they are learned."""
 
     def __post_init__(self) -> None:
-        if bool(self.after) != (self.before is not None):
-            raise ValueError(f"{self.name}: tasks to learn before, and how, go together")
         if bool(self.rates) != (self.rate_of is None):
             raise ValueError(f"{self.name}: candidate rates or another method's rate, one of them")
 
@@ -78,13 +76,61 @@ def partition(
     precision: Precision,
     rates: Sequence[float] = COEFFICIENT_RATES,
     backbone: str | None = None,
+    spread: Spread = "even",
 ) -> Method:
-    """Coefficients over a partition of `size`."""
+    """Coefficients over a partition of `size`, in its largest layer if spread by root."""
     return Method(
-        f"partition of {size:,}, {precision}",
-        _store(size, backbone=backbone),
+        f"partition of {size:,}{_SPREADS[spread]}, {precision}",
+        replace(_store(size, backbone=backbone), spread=spread),
         lambda rate, seed: CoefficientRecipe(FitOptions(epochs, rate, seed=seed), precision),
         rates,
+    )
+
+
+def ranked(
+    epochs: int,
+    size: int,
+    precision: Precision,
+    tasks: TaskStream,
+    learned: int,
+    rates: Sequence[float] = COEFFICIENT_RATES,
+    backbone: str | None = None,
+    own_layers: str | None = None,
+) -> Method:
+    """Coefficients over a bank ranked by what the first `learned` of other tasks learned together.
+
+    Its groups are spread by root.
+    """
+    store = StoreChoices(
+        kind="ranked",
+        size=size,
+        seed=0,
+        backbone=backbone or "lenet-300-100",
+        learned=learned,
+        spread="root",
+        own_layers=own_layers,
+    )
+    return Method(
+        f"ranked by {learned} other tasks, {size:,} by root, {precision}",
+        store,
+        lambda rate, seed: CoefficientRecipe(FitOptions(epochs, rate, seed=seed), precision),
+        rates,
+        impression_stream=tasks,
+        impression_fit=SHARED_FIT,
+    )
+
+
+def learned_masks(
+    epochs: int, kind: Literal["heterogeneous", "atoms"], count: int, tasks: TaskStream
+) -> Method:
+    """Coefficients over the masks of other tasks, or over the atoms of those, in fp16."""
+    of_atoms = kind == "atoms"
+    return Method(
+        f"{'atoms of ' if of_atoms else ''}{count} learned masks, fp16",
+        StoreChoices(kind=kind, size=2**count if of_atoms else count, seed=0),
+        lambda rate, seed: CoefficientRecipe(FitOptions(epochs, rate, seed=seed)),
+        (COEFFICIENT_RATE,),
+        impression_stream=tasks,
     )
 
 
@@ -96,6 +142,9 @@ def random_masks(epochs: int, size: int, density: float) -> Method:
         lambda rate, seed: CoefficientRecipe(FitOptions(epochs, rate, seed=seed)),
         (COEFFICIENT_RATE,),
     )
+
+
+_SPREADS: dict[Spread, str] = {"even": "", "root": " by root"}
 
 
 def _store(size: int, backbone: str | None = None) -> StoreChoices:

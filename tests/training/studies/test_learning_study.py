@@ -14,7 +14,6 @@ from training.studies.ledger import LEDGER_FILE, Ledger
 from training.studies.measurement import Measurement, mean
 from training.studies.methods import partition, tuned_mask
 from training.studies.page import page
-from training.studies.rotated import coefficients
 from training.studies.study import Bench
 from training.task_streams import TaskStream
 
@@ -124,15 +123,11 @@ def test_data_that_cannot_be_had_are_said_and_their_claims_do_not_hold(tmp_path:
     assert "no folder at" in page(False, {STUDY.title: section}, there.data)
 
 
-def test_related_tasks_are_learned_first_and_once(tmp_path: Path) -> None:
+def test_a_rate_is_chosen_once_for_methods_that_differ_in_nothing_else(tmp_path: Path) -> None:
     there, said = bench(tmp_path)
-    fresh = partition(1, 64, "fp16", rates=(0.2,))
-    after = replace(
-        coefficients(1, related=True), store=fresh.store, before=fresh, rate_of=fresh, after=(4, 5)
-    )
-    plan = (Planned(fresh, (0,)), Planned(after, (0, 1)))
-    study = replace(STUDY, plan=plan, choosing=())
+    shorter = replace(COEFFICIENTS, name="of fewer epochs", rates=(), rate_of=COEFFICIENTS)
+    study = replace(STUDY, plan=(Planned(COEFFICIENTS, (0,)), Planned(shorter, (0, 1))))
     study.run(there)
-    assert len(said) == 1 + 2 + 2
+    assert len(said) == 2 + 1 + 2
     section = study.section(there)
     assert "Tasks 0, 1;" in section.markdown

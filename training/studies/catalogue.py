@@ -6,6 +6,8 @@ from training.studies.rotated import rotated
 from training.studies.split_cifar import split_cifar
 from training.studies.store_hashes import StoreHashes
 from training.studies.study import Study
+from training.studies.training_speed import TrainingSpeed
+from training.studies.unknown_identity import UnknownIdentityStudy
 
 
 def studies(full: bool) -> list[Study]:
@@ -14,6 +16,8 @@ def studies(full: bool) -> list[Study]:
         permuted(full),
         rotated(full),
         split_cifar(full),
+        UnknownIdentityStudy(250, None) if full else UnknownIdentityStudy(50, 20),
         Belief(10 if full else 5),
+        TrainingSpeed(),
         StoreHashes(),
     ]

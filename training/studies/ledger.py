@@ -33,7 +33,7 @@ class Ledger:
 
     def __init__(self, folder: Path, machine: str) -> None:
         self._path = folder / LEDGER_FILE
-        self._machine = machine
+        self.machine = machine
         self._entries: dict[str, Entry] = {}
         self.read()
 
@@ -51,7 +51,7 @@ class Ledger:
 
     def add(self, asked: Asked, got: Got) -> Entry:
         """Keep a measurement: on disk when this returns."""
-        line = json.dumps({"asked": asked, "got": got, "machine": self._machine}, sort_keys=True)
+        line = json.dumps({"asked": asked, "got": got, "machine": self.machine}, sort_keys=True)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # One write at the end of the file: lines of two processes never mix.
         descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)

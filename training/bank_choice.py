@@ -23,8 +23,11 @@ from training.stores import StoreChoices, store_network
 from training.task_streams import TaskStream
 from training.threads import use_threads_that_help
 
-CANDIDATES: tuple[BankKind, ...] = ("partition", "atoms", "random")
-"""Of as many coefficients a task, and with few masks to learn; what is cheapest to serve first."""
+CANDIDATES: tuple[BankKind, ...] = ("partition", "ranked", "atoms", "random")
+"""Of about as many bytes a task, and with little to learn; what is cheapest to make first."""
+
+_RANKED_FROM = 4
+"""Tasks that a ranked bank is learned from where nothing else is said."""
 
 _OTHER_SEED = 1 << 32
 _GOLDEN_SECTION = (math.sqrt(5) - 1) / 2
@@ -152,13 +155,16 @@ def try_banks(
 
 
 def _for_kind(choices: StoreChoices, kind: BankKind) -> StoreChoices:
-    learns = kind not in ("partition", "random")
+    grouped = kind in ("partition", "ranked")
+    learned = {"mixed": choices.learned, "ranked": choices.learned or _RANKED_FROM}
     return replace(
         choices,
         kind=kind,
-        density=None if kind == "partition" else choices.density,
-        er_scale=choices.er_scale if learns else None,
-        learned=choices.learned if kind == "mixed" else None,
+        density=None if grouped else choices.density,
+        er_scale=None if grouped or kind == "random" else choices.er_scale,
+        learned=learned.get(kind),
+        spread=choices.spread if grouped else None,
+        own_layers=choices.own_layers if kind == "ranked" else None,
     )
 
 

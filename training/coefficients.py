@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from masked_network.composition import compose
+from masked_network.mask_bank import BankKind
 from masked_network.quantisation import straight_through_levels
 from model_store.coefficient_tensors import Precision, packed_bits, quantised
 from model_store.network import FrozenNetwork
@@ -39,7 +40,8 @@ class CoefficientRecipe:
     """
 
     fit: FitOptions
-    precision: Precision = "fp16"
+    precision: Precision | None = None
+    """None is `default_precision` of the network's bank."""
     start: Start = RANDN
     penalty: float = 0.0
     """Weight of `norm_penalty`; 0 leaves it out."""
@@ -65,7 +67,7 @@ class CoefficientRecipe:
         rate = self.mask_learning_rate
         return {
             "kind": self.kind,
-            "precision": self.precision,
+            **({} if self.precision is None else {"precision": self.precision}),
             **self.start.provenance(),
             "penalty": self.penalty,
             **({} if rate is None else {"mask_learning_rate": rate}),
@@ -84,6 +86,7 @@ class CoefficientRecipe:
         earlier: Sequence[TaskArtifact] = (),
         on_epoch: OnEpoch = unheard,
     ) -> TaskArtifact:
+        precision = self.precision or default_precision(network.bank.kind)
         preprocessing = network.manifest.preprocessing
         held_out = task.held_out.examples(preprocessing)
         scale, used = coefficient_scale(network), network.used_by(self.kind)
@@ -94,7 +97,7 @@ class CoefficientRecipe:
         budget = TOP_HALF.budget(layers)
 
         def compose_weights() -> Mapping[str, Tensor]:
-            coefficients = origin + self._as_kept(beta * scale, used)
+            coefficients = origin + _as_kept(beta * scale, used, precision)
             composed = compose(network.weights, network.bank, coefficients)
             for name, score in scores.items():
                 mask = TOP_HALF.learnable_mask(score, budget[name])
@@ -116,7 +119,7 @@ class CoefficientRecipe:
         )
         masks = {name: TOP_HALF.mask(score, budget[name]) for name, score in scores.items()}
         tensors = {
-            **quantised(beta.detach() * scale, used, self.precision),
+            **quantised(beta.detach() * scale, used, precision),
             **packed_supermask(masks),
         }
         provenance = {**data_provenance, **self.provenance()}
@@ -124,10 +127,16 @@ class CoefficientRecipe:
             provenance |= mean_provenance(sharing_the_bank(network, earlier, self.kind))
         return task_artifact(network, task, held_out, tensors, provenance)
 
-    def _as_kept(self, coefficients: Tensor, used: Tensor) -> Tensor:
-        # A few bits are learned with the rounding in place; the finer ones lose nothing by it.
-        bits = packed_bits(self.precision)
-        return coefficients if bits is None else straight_through_levels(coefficients, used, bits)
+
+def default_precision(kind: BankKind) -> Precision:
+    """Four bits where groups are many and alike, as their rounding was measured to cost nothing."""
+    return "int4" if kind in ("partition", "ranked") else "fp16"
+
+
+def _as_kept(coefficients: Tensor, used: Tensor, precision: Precision) -> Tensor:
+    # A few bits are learned with the rounding in place; the finer ones lose nothing by it.
+    bits = packed_bits(precision)
+    return coefficients if bits is None else straight_through_levels(coefficients, used, bits)
 
 
 def norm_penalty(coefficients: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def make_demo(
     # Batches this small gain nothing from threads, and wait long for them on a busy machine.
     torch.set_num_threads(1)
     stream = TaskStream("permuted")
-    choices = StoreChoices(kind="partition", size=256, seed=0)
+    choices = StoreChoices(kind="partition", seed=0)
     with errors_in_words():
         image_set = load_image_set("digits")
         opened = open_store(store)

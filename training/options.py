@@ -92,7 +92,14 @@ Candidates = Annotated[
     ),
 ]
 Size = Annotated[
-    int | None, typer.Option("--size", min=1, max=32768, help="K, the number of basis masks.")
+    int | None,
+    typer.Option(
+        "--size",
+        min=1,
+        max=32768,
+        help="K, the number of basis masks: 1024 of a partition or ranked bank if left out, else "
+        "256.",
+    ),
 ]
 ChannelGroups = Annotated[
     int | None,
@@ -162,7 +169,12 @@ Exposure = Annotated[
 ]
 LearnerSeed = Annotated[int, typer.Option("--seed", min=0, help="Of what learning draws.")]
 PrecisionOption = Annotated[
-    Precision, typer.Option("--precision", help="In which coefficients are stored.")
+    Precision | None,
+    typer.Option(
+        "--precision",
+        help="In which coefficients are stored: int4 over a partition or ranked bank if left out, "
+        "else fp16.",
+    ),
 ]
 StartOption = Annotated[
     StartKind,

@@ -15,7 +15,7 @@ LEFT_OUT: Provenance = {
     "stream_seed": 0,
     "start": "randn",
     "penalty": 0.0,
-    "learning_rate": 0.2,
+    "learning_rate": 0.1,
     "mask_learning_rate": 3e-3,
     "batch_size": 128,
     "exposure": 0.5,

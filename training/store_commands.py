@@ -59,7 +59,7 @@ def learn_stream(
     batch_size: options.BatchSize = 128,
     patience: options.Patience = 0,
     exposure: options.Exposure = DEFAULT_EXPOSURE,
-    precision: options.PrecisionOption = "fp16",
+    precision: options.PrecisionOption = None,
     start: options.StartOption = "randn",
     start_index: options.StartIndex = None,
     penalty: options.Penalty = 0.0,

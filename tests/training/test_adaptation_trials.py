@@ -20,7 +20,7 @@ from training.image_sets import ImageSet
 from training.task_streams import TaskStream
 
 PERMUTED = TaskStream("permuted")
-EXPOSED = CoefficientRecipe(FitOptions(8, 0.2, 64, exposure=0.5))
+EXPOSED = CoefficientRecipe(FitOptions(8, 0.2, 64, exposure=0.5), "fp16")
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def plan(digits: ImageSet, tasks: int, seed: int = 0) -> list[PlannedTask]:
         digits,
         TaskStream("permuted"),
         range(tasks),
-        lambda _: CoefficientRecipe(FitOptions(1, 0.2, 128, seed=seed)),
+        lambda _: CoefficientRecipe(FitOptions(1, 0.2, 128, seed=seed), "fp16"),
     )
 
 

@@ -31,9 +31,9 @@ def store(
     """Three permuted tasks, a split one, and a dedicated mask for the first."""
     made = Store.create(tmp_path_factory.mktemp("evaluation"), network)
     publish_tasks(
-        made, plan_tasks(digits, PERMUTED, range(3), lambda _: CoefficientRecipe(EXPOSED))
+        made, plan_tasks(digits, PERMUTED, range(3), lambda _: CoefficientRecipe(EXPOSED, "fp16"))
     )
-    few = CoefficientRecipe(FitOptions(3, 0.2, 64))
+    few = CoefficientRecipe(FitOptions(3, 0.2, 64), "fp16")
     publish_tasks(made, plan_tasks(digits, TaskStream("split"), [2], lambda _: few))
     mask = MaskRecipe(FitOptions(4, 3e-3, 64))
     publish_tasks(made, plan_tasks(digits, PERMUTED, [0], lambda _: mask, "permuted-0-mask"))

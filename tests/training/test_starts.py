@@ -40,7 +40,7 @@ def test_a_mean_start_is_the_mean_of_the_tasks_that_share_the_bank(
     start = initial_coefficients(network, Start("mean"), 0, [*tasks, mask])
     first, second = (network.coefficients(task) for task in tasks)
     assert torch.allclose(start, (first + second) / 2)
-    learned = CoefficientRecipe(STANDING, start=Start("mean")).learn(
+    learned = CoefficientRecipe(STANDING, "fp16", Start("mean")).learn(
         network, digits, {}, earlier=[*tasks, mask]
     )
     assert torch.allclose(network.coefficients(learned), start, rtol=1e-3, atol=1e-4)

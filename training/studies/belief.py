@@ -21,8 +21,8 @@ from training.threads import use_threads_that_help
 
 DATA = "mnist"
 STREAM = TaskStream("permuted")
-CHOICES = StoreChoices(kind="partition", size=256, seed=0)
-RECIPE = CoefficientRecipe(FitOptions(3, 0.2, exposure=0.5))
+CHOICES = StoreChoices(kind="partition", seed=0)
+RECIPE = CoefficientRecipe(FitOptions(3, 0.1, exposure=0.5))
 TRIALS = 50
 
 
@@ -73,7 +73,7 @@ class Belief:
         fingerprint = bench.data.fingerprint(DATA)
         entry = None if fingerprint is None else bench.ledger.find(self._asked(fingerprint))
         text = (
-            f"{self.tasks} tasks of Permuted MNIST in one store: {CHOICES.kind} of {CHOICES.size}, "
+            f"{self.tasks} tasks of Permuted MNIST in one store: a {CHOICES.kind}, "
             f"outlier exposure {RECIPE.fit.exposure:g}, epochs: {RECIPE.fit.epochs}. A row is the "
             f"mean belief after one test image of its task, over {TRIALS} images: the softmax over "
             "tasks of the negative entropy of their answers, in nats."

@@ -1,6 +1,7 @@
 """What was measured, as pictures: PNG bytes from measurements. Measures nothing."""
 
 import io
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 _INK, _GRID = "#22313f", "#d9dee3"
 _COLOURS = ("#2f6f9f", "#d98c3f", "#5b8c5a", "#9c4f7c", "#7a6fb0", "#b5483a", "#4f9da6", "#8a7a4f")
 _MASK_COLOURS = ("#9aa7b1", "#22313f")
+_MARKERS, _LINES = ("o", "D", "^", "v"), ("solid", "dashed", "dotted", "dashdot")
+"""Of the first methods that have a colour, the second, and so on."""
 _CELL_TEXT_LIMIT = 160
 
 Draw = Callable[["Axes"], None]
@@ -54,33 +57,35 @@ def belief_figure(title: str, belief: Sequence[Sequence[float]], names: Sequence
 
 
 def _bytes(axes: "Axes", methods: Methods) -> None:
-    for name, ones, colour in _coloured(methods):
+    for name, ones, colour, turn in _coloured(methods):
         size = fmean(one.file_bytes for one in ones)
-        _point(axes, size, ones, colour, name)
+        _point(axes, size, ones, colour, turn, name)
     axes.set_xscale("log")
     axes.set_xlabel("bytes of a task's file", color=_INK)
     _accuracy_axis(axes)
 
 
 def _size(axes: "Axes", methods: Methods) -> None:
-    for name, ones, colour in _coloured(methods):
+    for name, ones, colour, turn in _coloured(methods):
         if ones[0].kind == "supermask":
             level = fmean(one.accuracy for one in ones)
             axes.axhline(level, color=colour, linewidth=1, linestyle=(0, (4, 3)), label=name)
         else:
-            _point(axes, ones[0].size, ones, colour, name)
+            _point(axes, ones[0].size, ones, colour, turn, name)
     axes.set_xscale("log", base=2)
     axes.set_xlabel("K", color=_INK)
     _accuracy_axis(axes)
 
 
-def _point(axes: "Axes", x: float, ones: Sequence[Measurement], colour: str, label: str) -> None:
+def _point(
+    axes: "Axes", x: float, ones: Sequence[Measurement], colour: str, turn: int, label: str
+) -> None:
     axes.errorbar(
         [x],
         [fmean(one.accuracy for one in ones)],
         yerr=[spread(lambda one: one.accuracy, ones)],
         color=colour,
-        marker="s" if ones[0].kind == "supermask" else "o",
+        marker="s" if ones[0].kind == "supermask" else _MARKERS[turn],
         capsize=3,
         linestyle="none",
         label=label,
@@ -89,16 +94,17 @@ def _point(axes: "Axes", x: float, ones: Sequence[Measurement], colour: str, lab
 
 def _accuracy_axis(axes: "Axes") -> None:
     axes.set_ylabel("test accuracy", color=_INK)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.margins(0.12)
 
 
 def _curves(axes: "Axes", methods: Methods) -> None:
-    for name, ones, colour in _coloured(methods):
+    for name, ones, colour, turn in _coloured(methods):
         curves = [one.curve for one in ones]
         epochs = range(1, len(curves[0]) + 1)
         by_epoch = list(zip(*curves, strict=True))
-        axes.plot(epochs, [fmean(shares) for shares in by_epoch], color=colour, label=name)
+        means = [fmean(shares) for shares in by_epoch]
+        axes.plot(epochs, means, color=colour, linestyle=_LINES[turn], label=name)
         axes.fill_between(
             epochs, [*map(min, by_epoch)], [*map(max, by_epoch)], color=colour, alpha=0.12
         )
@@ -137,15 +143,19 @@ def _cells(
         for x, value in enumerate(row):
             if value == value:
                 colour = "white" if value > (least + most) / 2 else _INK
-                axes.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+                axes.text(x, y, f"{value:.3f}", ha="center", va="center", fontsize=7, color=colour)
 
 
-def _coloured(methods: Methods) -> list[tuple[str, Sequence[Measurement], str]]:
-    colours, greys = iter(_COLOURS * len(methods)), iter(_MASK_COLOURS * len(methods))
-    return [
-        (name, ones, next(greys if ones[0].kind == "supermask" else colours))
-        for name, ones in methods.items()
-    ]
+def _coloured(methods: Methods) -> list[tuple[str, Sequence[Measurement], str, int]]:
+    """Each with its colour, and how often that was given before."""
+    given: Counter[tuple[str, ...]] = Counter()
+    coloured = []
+    for name, ones in methods.items():
+        colours = _MASK_COLOURS if ones[0].kind == "supermask" else _COLOURS
+        turn, place = divmod(given[colours], len(colours))
+        given[colours] += 1
+        coloured.append((name, ones, colours[place], turn % len(_MARKERS)))
+    return coloured
 
 
 def _png(title: str, draw: Draw, width: float = 9.0, height: float = 4.4) -> bytes:

@@ -12,8 +12,8 @@ _INTRODUCTION = """# Accuracy report
 
 Everything on this page was measured by `make report` on the machine named below. Learning rates
 were chosen on held-out data; test data chose nothing and were read once, after learning. A share of
-bytes is of whole files, as they lie in a store. No figure of a paper stands beside these: none that
-we know of was made in the same setting."""
+bytes is of whole files, as they lie in a store. Where a paper's figure stands beside, it says so,
+and in what its setting was another."""
 
 
 def page(full: bool, sections: Mapping[str, Section], data: DataSets) -> str:

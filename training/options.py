@@ -181,7 +181,8 @@ StartOption = Annotated[
     typer.Option(
         "--start",
         help="Where coefficients start: at random, at the mean of the tasks before (at random if "
-        "there is none), at one impression, or at the mean of all impressions.",
+        "there is none), at one impression, at the mean of all impressions, or at a "
+        "ranked bank's origin.",
     ),
 ]
 StartIndex = Annotated[

@@ -13,7 +13,9 @@ from model_store.network import FrozenNetwork
 from model_store.task_artifact import TaskArtifact, TaskKind
 from training.errors import OptionError
 
-StartKind = Literal["randn", "mean", "one-hot", "uniform"]
+StartKind = Literal["randn", "mean", "one-hot", "uniform", "origin"]
+
+_NEAR_ORIGIN = 0.1
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,9 @@ class Start:
     randn: unit normal over `sqrt(K * density)`, so that a weight's multiplier has unit variance
     over any bank; ours, and what the others fall back to. mean: of the coefficients of earlier
     tasks; ours. one-hot: impression `index` alone, for the task that it was learned from. uniform:
-    1/K, as the prototype of ImpressLearn (2210.01987) starts. Over atoms the last two are what they
-    are over the masks that overlap: one-hot gives 1 to each atom within mask `index`.
+    1/K, as the prototype of ImpressLearn (2210.01987) starts. Over atoms those two are what they
+    are over the masks that overlap: one-hot gives 1 to each atom within mask `index`. origin: of a
+    ranked bank, with a tenth of what randn adds to it, and randn in layers where it has none; ours.
     """
 
     kind: StartKind = "randn"
@@ -103,8 +106,14 @@ def initial_coefficients(
         return bank.from_impressions(one_hot) * used
     if start.kind == "uniform":
         return bank.from_impressions(torch.full(made_of, 1 / bank.impressions)) * used
+    if start.kind == "origin" and bank.origin is None:
+        raise OptionError(f"a {bank.kind} bank has no origin to start at")
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(used.shape, generator=generator) * used * coefficient_scale(network)
+    drawn = torch.randn(used.shape, generator=generator) * used * coefficient_scale(network)
+    if start.kind == "origin" and bank.origin is not None:
+        has_origin = bank.origin.cpu().any(dim=1, keepdim=True)
+        return drawn * torch.where(has_origin, _NEAR_ORIGIN, 1.0)
+    return drawn
 
 
 def sharing_the_bank(

@@ -183,6 +183,17 @@ def test_a_ranked_bank_that_cannot_be_is_refused(
         new_network(options, digits.preprocessing(), lambda _: digits, FIT)
 
 
+def test_a_start_at_the_origin_is_near_what_was_learned(digits: ImageSet) -> None:
+    options = BankOptions("ranked", 16, learned=1, own_layers=("hidden1.weight",))
+    made = new_network(options, digits.preprocessing(), lambda _: digits, FIT)
+    randn, origin = (initial_coefficients(made, Start(kind), 0, ()) for kind in ("randn", "origin"))
+    assert torch.equal(origin[0], randn[0])
+    torch.testing.assert_close(origin[1:], 0.1 * randn[1:])
+    random = new_network(BankOptions(size=16), digits.preprocessing(), lambda _: digits, FIT)
+    with pytest.raises(OptionError, match="a partition bank has no origin to start at"):
+        initial_coefficients(random, Start("origin"), 0, ())
+
+
 def test_a_ranked_bank_has_no_impression_to_start_at(digits: ImageSet) -> None:
     options = BankOptions("ranked", 16, learned=1)
     made = new_network(options, digits.preprocessing(), lambda _: digits, FIT)

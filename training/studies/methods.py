@@ -10,6 +10,7 @@ from training.artifacts import Recipe
 from training.coefficients import CoefficientRecipe
 from training.dedicated_masks import MaskRecipe
 from training.fitting import FitOptions
+from training.starts import RANDN, Start
 from training.stores import StoreChoices
 from training.task_streams import TaskStream
 
@@ -96,10 +97,12 @@ def ranked(
     rates: Sequence[float] = COEFFICIENT_RATES,
     backbone: str | None = None,
     own_layers: str | None = None,
+    start: Start = RANDN,
+    shared_fit: FitOptions = SHARED_FIT,
 ) -> Method:
     """Coefficients over a bank ranked by what the first `learned` of other tasks learned together.
 
-    Its groups are spread by root.
+    Its groups are spread by root. `shared_fit` says in how many passes they did.
     """
     store = StoreChoices(
         kind="ranked",
@@ -113,10 +116,10 @@ def ranked(
     return Method(
         f"ranked by {learned} other tasks, {size:,} by root, {precision}",
         store,
-        lambda rate, seed: CoefficientRecipe(FitOptions(epochs, rate, seed=seed), precision),
+        lambda rate, seed: CoefficientRecipe(FitOptions(epochs, rate, seed=seed), precision, start),
         rates,
         impression_stream=tasks,
-        impression_fit=SHARED_FIT,
+        impression_fit=shared_fit,
     )
 
 

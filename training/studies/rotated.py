@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from training.coefficients import CoefficientRecipe
 from training.fitting import FitOptions
+from training.starts import RANDN, Start
 from training.studies.claims import Claim, at_most
 from training.studies.comparisons import against
 from training.studies.learning_study import LearningStudy, Planned
@@ -33,21 +34,24 @@ RATES = (0.05, 0.1, 0.2)
 
 MASK = tuned_mask(EPOCHS)
 FRESH = partition(EPOCHS, SIZE, "int2", (0.05, 0.1), spread="root")
-FROM_THEM = ranked(EPOCHS, SIZE, "int2", RELATED_STREAM, len(RELATED), RATES)
+ORIGIN = Start("origin")
+FROM_THEM = ranked(EPOCHS, SIZE, "int2", RELATED_STREAM, len(RELATED), RATES, start=ORIGIN)
 
 
-def _of_epochs(method: Method, epochs: int) -> Method:
+def _of_epochs(method: Method, epochs: int, start: Start) -> Method:
     return replace(
         method,
         name=f"{method.name}, epochs: {epochs}",
-        recipe=lambda rate, seed: CoefficientRecipe(FitOptions(epochs, rate, seed=seed), "int2"),
+        recipe=lambda rate, seed: CoefficientRecipe(
+            FitOptions(epochs, rate, seed=seed), "int2", start
+        ),
         rates=(),
         rate_of=method,
     )
 
 
-FROM_FRESH = {epochs: _of_epochs(FRESH, epochs) for epochs in BUDGETS[:-1]} | {EPOCHS: FRESH}
-FROM_RELATED = {epochs: _of_epochs(FROM_THEM, epochs) for epochs in BUDGETS[:-1]}
+FROM_FRESH = {epochs: _of_epochs(FRESH, epochs, RANDN) for epochs in BUDGETS[:-1]} | {EPOCHS: FRESH}
+FROM_RELATED = {epochs: _of_epochs(FROM_THEM, epochs, ORIGIN) for epochs in BUDGETS[:-1]}
 FROM_RELATED[EPOCHS] = FROM_THEM
 
 NEAR = 0.005

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from training.fitting import FitOptions
+from training.starts import Start
 from training.studies.claims import Claim, at_least
 from training.studies.comparisons import against
 from training.studies.learning_study import LearningStudy, Planned
@@ -30,6 +32,8 @@ SIZE = 3800
 LEARNED_FROM = 17
 """Tasks whose training data the ranked bank has seen; the last three are new to it."""
 
+SHARED_FIT = FitOptions(12, 1e-3)
+
 LEAST_ACCURACY = 0.88
 MOST_POINTS_BELOW = 3.0
 MOST_BYTES_SHARE = 0.1
@@ -49,7 +53,16 @@ def split_cifar(full: bool) -> LearningStudy:
     mask = tuned_mask(epochs, mask_rates, BACKBONE)
     shared = partition(epochs, 512, "int4", rates, BACKBONE)
     coefficients = ranked(
-        epochs, SIZE, "int2", STREAM, LEARNED_FROM, ranked_rates, BACKBONE, "classifier.weight"
+        epochs,
+        SIZE,
+        "int2",
+        STREAM,
+        LEARNED_FROM,
+        ranked_rates,
+        BACKBONE,
+        "classifier.weight",
+        Start("origin"),
+        SHARED_FIT,
     )
 
     def claims(data: str, measured: Sequence[Measurement]) -> list[Claim]:

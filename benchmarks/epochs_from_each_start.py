@@ -20,7 +20,7 @@ from training.coefficients import CoefficientRecipe
 from training.data_sets import load_image_set
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
-from training.impressions import new_network
+from training.new_networks import new_network
 from training.starts import Start
 from training.task_streams import StreamKind, TaskStream
 

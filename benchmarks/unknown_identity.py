@@ -16,8 +16,8 @@ from rich.console import Console
 from training.bank_options import BankOptions
 from training.data_sets import load_image_set
 from training.fitting import FitOptions
-from training.impressions import new_network
 from training.inference_trials import IMAGE_COUNTS
+from training.new_networks import new_network
 from training.scenarios import Scenarios, measure_scenarios
 from training.scenarios_report import scenarios_table
 from training.task_namers import ONE_SHOT_G, ONE_SHOT_H

@@ -137,7 +137,7 @@ def _comparison(trials: list[BankTrial], best: BankTrial, probe: ImageSet) -> Ta
     images = len(probe.held_out)
     table = Table(title=f"Banks tried on {probe.name}, {images} held-out images")
     table.add_column("bank")
-    for column in ("held out", "error", "bytes a task", "masks learned", "seconds"):
+    for column in ("held out", "error", "bytes a task", "learned from", "seconds"):
         table.add_column(column, justify="right")
     table.add_column("")
     for trial in trials:

@@ -1,21 +1,15 @@
-"""Make a store's frozen network: backbone weights and a bank from seeds, or learned impressions."""
+"""Learn what a bank is made of from tasks: impressions, or the network that ranks its weights."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from masked_network.backbones import MaskedLayer, build_backbone, masked_layers
-from masked_network.channel_groups import channel_segments
-from masked_network.frozen_weights import fingerprint, signed_constant_weights
-from masked_network.mask_bank import MaskBank, bank_of_masks, partition_bank, random_bank
+from masked_network.backbones import MaskedLayer
+from masked_network.mask_bank import MaskBank, random_bank
 from masked_network.ranked_bank import ranked_bank
-from model_store.manifest import BackboneRecord, BankRecord, Manifest
-from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
 from training.bank_options import BankOptions
 from training.dedicated_masks import learn_supermask
@@ -30,107 +24,7 @@ ImpressionTask = Callable[[int], ImageSet]
 OnImpression = Callable[[], None]
 
 
-def new_network(
-    options: BankOptions,
-    preprocessing: Preprocessing,
-    impression_task: ImpressionTask,
-    fit_options: FitOptions,
-    on_impression: OnImpression = lambda: None,
-    on_epoch: OnTaskEpoch = lambda _, __: None,
-) -> FrozenNetwork:
-    """The frozen network of a new store, with its manifest.
-
-    `on_epoch` hears each epoch of impression k under the name `impression-k`.
-
-    A homogeneous bank takes all impressions from `impression_task(0)`, k with the learner's seed
-    raised by k; any other takes impression k from `impression_task(k)` (ImpressLearn 2210.01987,
-    section 3), and asks for no data where it learns none. A ranked bank learns one network from all
-    of its tasks, whose epochs are named `shared`. Raises `OptionError`.
-    """
-    options.check()
-    try:
-        backbone = build_backbone(options.backbone, preprocessing.input_shape, options.outputs)
-    except ValueError as error:
-        raise OptionError(str(error)) from error
-    layers = masked_layers(backbone)
-    segments = channel_segments(layers, options.channel_groups)
-    density = options.recorded_density(layers)
-    weights = signed_constant_weights(layers, options.seed)
-    if options.kind == "ranked":
-        bank = _ranked(
-            options,
-            backbone,
-            weights,
-            layers,
-            preprocessing,
-            impression_task,
-            fit_options,
-            on_epoch,
-        )
-    elif options.to_learn:
-        masks = _learned_masks(
-            options,
-            backbone,
-            weights,
-            layers,
-            preprocessing,
-            impression_task,
-            fit_options,
-            on_impression,
-            on_epoch,
-        )
-        if options.kind == "mixed":
-            masks = _random_after(options, layers, masks, density)
-        bank = bank_of_masks(options.kind, _cut(masks, segments), density)
-    else:
-        bank = _seeded_bank(options, segments, density)
-    manifest = Manifest(
-        created=creation_time(),
-        backbone=BackboneRecord(
-            name=options.backbone,
-            outputs=options.outputs,
-            seed=options.seed,
-            fingerprint=fingerprint(weights),
-        ),
-        bank=BankRecord(
-            kind=options.kind,
-            size=options.size,
-            channel_groups=options.channel_groups,
-            density=density,
-            seed=None if options.to_learn else options.seed,
-            learned=options.learned,
-            spread=options.spread,
-            fingerprint=bank.fingerprint(),
-        ),
-        preprocessing=preprocessing,
-    )
-    return FrozenNetwork(manifest, backbone, layers, weights, bank)
-
-
-def creation_time() -> datetime:
-    """Now; or as SOURCE_DATE_EPOCH says in seconds, so that a store can be made again to the byte.
-
-    Raises `OptionError` where that is no time. https://reproducible-builds.org/specs
-    """
-    seconds = os.environ.get("SOURCE_DATE_EPOCH")
-    if seconds is None:
-        return datetime.now(UTC)
-    try:
-        return datetime.fromtimestamp(int(seconds), UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise OptionError(f"SOURCE_DATE_EPOCH is whole seconds, got {seconds!r}") from error
-
-
-def _seeded_bank(options: BankOptions, layers: Sequence[MaskedLayer], density: float) -> MaskBank:
-    try:
-        if options.kind == "partition":
-            return partition_bank(layers, options.size, options.seed, options.spread)
-        return random_bank(layers, options.size, density, options.seed)
-    except ValueError as error:
-        raise OptionError(str(error)) from error
-
-
-def _ranked(
+def ranked_by_tasks(
     options: BankOptions,
     backbone: nn.Module,
     weights: dict[str, Tensor],
@@ -140,6 +34,10 @@ def _ranked(
     fit_options: FitOptions,
     on_epoch: OnTaskEpoch,
 ) -> MaskBank:
+    """A ranked bank of the network that tasks 0 and on learn together.
+
+    Raises `OptionError` on a layer or more classes than there are, or groups out of bounds.
+    """
     unknown = set(options.own_layers) - {layer.name for layer in layers}
     if unknown:
         known = ", ".join(layer.name for layer in layers)
@@ -165,14 +63,16 @@ def _ranked(
         raise OptionError(str(error)) from error
 
 
-def _cut(masks: Sequence[Tensor], segments: Sequence[MaskedLayer]) -> list[Tensor]:
+def cut_masks(masks: Sequence[Tensor], segments: Sequence[MaskedLayer]) -> list[Tensor]:
+    """Masks `[K, P_l]` of each layer as those of its segments."""
     whole = torch.cat(list(masks), dim=1)  # [K, P], layer by layer as segments are
     return list(torch.split(whole, [segment.size for segment in segments], dim=1))
 
 
-def _random_after(
+def random_after(
     options: BankOptions, layers: Sequence[MaskedLayer], learned: list[Tensor], density: float
 ) -> list[Tensor]:
+    """Learned masks `[n, P_l]` of each layer and random ones after them, `[K, P_l]`."""
     count = options.size - options.to_learn
     random = random_bank(layers, count, density, options.seed)
     return [
@@ -181,7 +81,7 @@ def _random_after(
     ]  # [K, P_l] a layer
 
 
-def _learned_masks(
+def learned_masks(
     options: BankOptions,
     backbone: nn.Module,
     weights: dict[str, Tensor],
@@ -192,6 +92,7 @@ def _learned_masks(
     on_impression: OnImpression,
     on_epoch: OnTaskEpoch,
 ) -> list[Tensor]:
+    """The masks of impressions 0 and on, `[n, P_l]` a layer. Raises `OptionError`."""
     learned = []
     homogeneous = options.kind == "homogeneous"
     for k in range(options.to_learn):

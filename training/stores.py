@@ -14,7 +14,8 @@ from training.budgets import layer_budget
 from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
-from training.impressions import OnImpression, new_network
+from training.impressions import OnImpression
+from training.new_networks import new_network
 from training.run_records import OnTaskEpoch
 from training.task_streams import TaskStream
 

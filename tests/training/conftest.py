@@ -7,7 +7,7 @@ from training.bank_options import BankOptions
 from training.data_sets import load_image_set
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
-from training.impressions import new_network
+from training.new_networks import new_network
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from training.discovery import (
 from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
-from training.impressions import new_network
+from training.new_networks import new_network
 from training.task_streams import TaskStream
 
 QUICK = DiscoveryOptions(learning_rate=1e-3, ask_every=50)

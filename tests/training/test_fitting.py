@@ -9,7 +9,7 @@ from model_store.network import FrozenNetwork
 from training.bank_options import BankOptions
 from training.fitting import Epoch, Examples, FitOptions, OnEpoch, accuracy, fit, unheard
 from training.image_sets import ImageSet
-from training.impressions import new_network
+from training.new_networks import new_network
 
 
 def learn(

@@ -25,9 +25,9 @@ from training.errors import OptionError
 from training.evaluation import evaluate, known_tasks
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
-from training.impressions import new_network
 from training.inference_trials import infer_tasks
 from training.mask_rules import MaskRule
+from training.new_networks import new_network
 from training.task_streams import TaskStream
 
 SPLIT = TaskStream("split")

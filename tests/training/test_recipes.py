@@ -16,8 +16,8 @@ from training.dedicated_masks import MaskRecipe
 from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
-from training.impressions import new_network
 from training.mask_rules import MaskRule
+from training.new_networks import new_network
 from training.provenance import restored
 from training.task_streams import TaskStream
 

@@ -11,7 +11,7 @@ from training.coefficients import CoefficientRecipe
 from training.evaluation import KnownTask
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
-from training.impressions import new_network
+from training.new_networks import new_network
 from training.scenarios import Scenarios, measure_scenarios
 from training.scenarios_report import scenarios_record, scenarios_table
 from training.task_namers import BINARY_H, EVERY_ENTROPY, ONE_SHOT_G, ONE_SHOT_H

@@ -15,7 +15,7 @@ from training.dedicated_masks import MaskRecipe
 from training.errors import OptionError
 from training.fitting import FitOptions
 from training.image_sets import ImageSet
-from training.impressions import new_network
+from training.new_networks import new_network
 from training.starts import Start, initial_coefficients
 from training.task_streams import TaskStream
 

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from training.bank_options import BankOptions
 from training.fitting import FitOptions
-from training.impressions import new_network
+from training.new_networks import new_network
 from training.scenarios import measure_scenarios
 from training.scenarios_report import scenarios_record
 from training.studies.claims import Claim, at_least

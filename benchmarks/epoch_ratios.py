@@ -6,8 +6,8 @@ OMP_NUM_THREADS says with how many threads; the claims are those for one and for
 import statistics
 import sys
 
-from training.epoch_ratios import DENSE, epoch_seconds, ratio_claims
 from training.studies.claims import claims_json
+from training.studies.epoch_ratios import DENSE, epoch_seconds, ratio_claims
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ import statistics
 
 import torch
 
-from training.epoch_ratios import DENSE, EXAMPLES, REPEATS, epoch_seconds, ratio_claims
+from training.studies.epoch_ratios import DENSE, EXAMPLES, REPEATS, epoch_seconds, ratio_claims
 from training.studies.ledger import Asked
 from training.studies.study import Bench, Section
 from training.studies.tables import markdown_table

@@ -1,4 +1,4 @@
-from training.epoch_ratios import BOUNDS, DENSE, ratio_claims
+from training.studies.epoch_ratios import BOUNDS, DENSE, ratio_claims
 
 
 def test_medians_are_held_against_the_dense_networks() -> None:

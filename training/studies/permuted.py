@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from training.studies.claims import Claim
-from training.studies.comparisons import against
+from training.studies.comparisons import bytes_share, points_above
 from training.studies.learning_study import LearningStudy, Planned
 from training.studies.measurement import Measurement
 from training.studies.methods import (
@@ -23,6 +23,7 @@ STREAM = TaskStream("permuted")
 CHOOSING = ((STREAM, 1_000_000), (STREAM, 1_000_001))
 
 MASK = tuned_mask(EPOCHS)
+PAPER = paper_mask(EPOCHS)
 OTHERS = TaskStream("permuted", seed=1)
 """Permutations that no measured task has, for the banks that are learned."""
 
@@ -37,7 +38,7 @@ BUDGETS: Sequence[tuple[Method, float, float]] = (
     (_ranked(17500), 0.0, 0.20),
     (_ranked(27500), 1.0, 0.30),
 )
-"""A method, the points of accuracy it has above the tuned mask at least, its share of the bytes."""
+"""A method, the points of accuracy it has above a mask at least, its share of the bytes."""
 
 FURTHER = (
     partition(EPOCHS, 64, "fp16", (COEFFICIENT_RATE,)),
@@ -62,7 +63,7 @@ store's. A ranked bank leaves the first layer random, as tasks share nothing the
 def permuted(full: bool) -> LearningStudy:
     """Ten unseen tasks and three seeds, or one seed."""
     tasks, seeds = range(10), range(3) if full else range(1)
-    compared = (paper_mask(EPOCHS), MASK, *(method for method, _, _ in BUDGETS))
+    compared = (PAPER, MASK, *(method for method, _, _ in BUDGETS))
     plan = [Planned(method, tasks, seeds) for method in compared]
     plan += [Planned(method, tasks[: 3 if full else 1]) for method in FURTHER]
     return LearningStudy(
@@ -78,9 +79,10 @@ def permuted(full: bool) -> LearningStudy:
 
 
 def claims(data: str, measured: Sequence[Measurement]) -> list[Claim]:
-    """Each budget against the tuned mask."""
-    return [
-        claim
-        for method, points, share in BUDGETS
-        for claim in against(f"permuted {data}", measured, method, MASK, points, share)
-    ]
+    """Each budget against the tuned mask, and against the mask as SupSup learns it."""
+    where = f"permuted {data}"
+    found = []
+    for method, points, share in BUDGETS:
+        found += [points_above(where, measured, method, mask, points) for mask in (MASK, PAPER)]
+        found.append(bytes_share(where, measured, method, MASK, share))
+    return found

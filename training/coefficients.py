@@ -42,7 +42,8 @@ class CoefficientRecipe:
     fit: FitOptions
     precision: Precision | None = None
     """None is `default_precision` of the network's bank."""
-    start: Start = RANDN
+    start: Start | None = None
+    """None is at the origin of a bank that has one, else randn."""
     penalty: float = 0.0
     """Weight of `norm_penalty`; 0 leaves it out."""
     mask_learning_rate: float | None = None
@@ -61,14 +62,14 @@ class CoefficientRecipe:
 
     @property
     def from_earlier_tasks(self) -> bool:
-        return self.start.kind == "mean"
+        return self.start is not None and self.start.kind == "mean"
 
     def provenance(self) -> Provenance:
         rate = self.mask_learning_rate
         return {
             "kind": self.kind,
             **({} if self.precision is None else {"precision": self.precision}),
-            **self.start.provenance(),
+            **({} if self.start is None else self.start.provenance()),
             "penalty": self.penalty,
             **({} if rate is None else {"mask_learning_rate": rate}),
             **self.fit.provenance(),
@@ -87,10 +88,11 @@ class CoefficientRecipe:
         on_epoch: OnEpoch = unheard,
     ) -> TaskArtifact:
         precision = self.precision or default_precision(network.bank.kind)
+        start = self.start or (RANDN if network.bank.origin is None else Start("origin"))
         preprocessing = network.manifest.preprocessing
         held_out = task.held_out.examples(preprocessing)
         scale, used = coefficient_scale(network), network.used_by(self.kind)
-        own = initial_coefficients(network, self.start, self.fit.seed, earlier, self.kind)
+        own = initial_coefficients(network, start, self.fit.seed, earlier, self.kind)
         beta, origin = (own / scale).requires_grad_(), network.origin_of(self.kind)
         layers = network.masked_by(self.kind)
         scores = starting_scores(layers, TOP_HALF, self.fit.seed, ())
@@ -122,7 +124,7 @@ class CoefficientRecipe:
             **quantised(beta.detach() * scale, used, precision),
             **packed_supermask(masks),
         }
-        provenance = {**data_provenance, **self.provenance()}
+        provenance = {**data_provenance, **self.provenance(), **start.provenance()}
         if self.from_earlier_tasks:
             provenance |= mean_provenance(sharing_the_bank(network, earlier, self.kind))
         return task_artifact(network, task, held_out, tensors, provenance)

@@ -177,12 +177,12 @@ PrecisionOption = Annotated[
     ),
 ]
 StartOption = Annotated[
-    StartKind,
+    StartKind | None,
     typer.Option(
         "--start",
         help="Where coefficients start: at random, at the mean of the tasks before (at random if "
-        "there is none), at one impression, at the mean of all impressions, or at a "
-        "ranked bank's origin.",
+        "there is none), at one impression, at the mean of all impressions, or at a ranked bank's "
+        "origin; there if left out and the bank has one, else at random.",
     ),
 ]
 StartIndex = Annotated[

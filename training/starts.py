@@ -48,6 +48,11 @@ class Start:
 RANDN = Start()
 
 
+def chosen_start(kind: StartKind | None, index: int | None) -> Start | None:
+    """What the options ask for; None where they leave it to the bank. Raises `OptionError`."""
+    return None if kind is None and index is None else Start(kind or "randn", index)
+
+
 def coefficient_scale(network: FrozenNetwork) -> Tensor:
     """`1 / sqrt(K * density)` `[L, K]`: what coefficients are in units of while they are learned.
 

@@ -22,7 +22,7 @@ from training.options import (
     task_stream,
 )
 from training.run_records import OnTaskEpoch, begin_run, unrecorded
-from training.starts import Start, check_start
+from training.starts import check_start, chosen_start
 from training.stores import StoreChoices, open_store
 from training.task_commands import COEFFICIENT_LEARNING_RATE, DEFAULT_EXPOSURE
 from training.threads import use_threads_that_help
@@ -60,7 +60,7 @@ def learn_stream(
     patience: options.Patience = 0,
     exposure: options.Exposure = DEFAULT_EXPOSURE,
     precision: options.PrecisionOption = None,
-    start: options.StartOption = "randn",
+    start: options.StartOption = None,
     start_index: options.StartIndex = None,
     penalty: options.Penalty = 0.0,
     hybrid: options.Hybrid = False,
@@ -93,7 +93,7 @@ def learn_stream(
         learning = fit_choices(
             epochs, learning_rate, rate, batch_size, exposure, seed, patience=patience
         )
-        first = Start(start, start_index)
+        first = chosen_start(start, start_index)
         mask_rate = hybrid_rate(hybrid, mask_learning_rate)
         begin = partial(begin_run, run, context.info_name, context.params)
         opened = open_store(store)
@@ -110,7 +110,8 @@ def learn_stream(
             ),
         )
         made_of = choices.bank_options(1) if opened is None else opened.network.bank
-        check_start(first, made_of.impressions)
+        if first is not None:
+            check_start(first, made_of.impressions)
         if opened is None:
             mask_learning = fit_choices(epochs, None, MASK_LEARNING_RATE, batch_size, 0.0, seed)
             opened = create_with_bar(store, choices, image_set, task_rule, mask_learning, begin)

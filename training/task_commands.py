@@ -20,7 +20,7 @@ from training.evaluation import natural_order
 from training.mask_rules import MaskRule
 from training.options import MASK_LEARNING_RATE, fit_choices, hybrid_rate, task_stream
 from training.run_records import OnTaskEpoch, begin_run
-from training.starts import Start
+from training.starts import chosen_start
 from training.task_streams import TaskStream
 from training.threads import use_threads_that_help
 
@@ -49,7 +49,7 @@ def learn_task(
     patience: options.Patience = 0,
     exposure: options.Exposure = DEFAULT_EXPOSURE,
     precision: options.PrecisionOption = None,
-    start: options.StartOption = "randn",
+    start: options.StartOption = None,
     start_index: options.StartIndex = None,
     penalty: options.Penalty = 0.0,
     hybrid: options.Hybrid = False,
@@ -63,7 +63,7 @@ def learn_task(
         choices = fit_choices(
             epochs, learning_rate, rate, batch_size, exposure, seed, patience=patience
         )
-        first = Start(start, start_index)
+        first = chosen_start(start, start_index)
         mask_rate = hybrid_rate(hybrid, mask_learning_rate)
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
         _learn_one(

@@ -83,7 +83,7 @@ def partition(
     return Method(
         f"partition of {size:,}{_SPREADS[spread]}, {precision}",
         replace(_store(size, backbone=backbone), spread=spread),
-        lambda rate, seed: CoefficientRecipe(FitOptions(epochs, rate, seed=seed), precision),
+        lambda rate, seed: CoefficientRecipe(FitOptions(epochs, rate, seed=seed), precision, RANDN),
         rates,
     )
 
@@ -131,7 +131,7 @@ def learned_masks(
     return Method(
         f"{'atoms of ' if of_atoms else ''}{count} learned masks, fp16",
         StoreChoices(kind=kind, size=2**count if of_atoms else count, seed=0),
-        lambda rate, seed: CoefficientRecipe(FitOptions(epochs, rate, seed=seed)),
+        lambda rate, seed: CoefficientRecipe(FitOptions(epochs, rate, seed=seed), "fp16", RANDN),
         (COEFFICIENT_RATE,),
         impression_stream=tasks,
     )
@@ -142,7 +142,7 @@ def random_masks(epochs: int, size: int, density: float) -> Method:
     return Method(
         f"{size} random masks of density {density:g}, fp16",
         StoreChoices(kind="random", size=size, density=density, seed=0),
-        lambda rate, seed: CoefficientRecipe(FitOptions(epochs, rate, seed=seed)),
+        lambda rate, seed: CoefficientRecipe(FitOptions(epochs, rate, seed=seed), "fp16", RANDN),
         (COEFFICIENT_RATE,),
     )
 

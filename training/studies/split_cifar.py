@@ -49,7 +49,7 @@ def split_cifar(full: bool) -> LearningStudy:
     """All twenty tasks; or three of them with few epochs and rates that nothing chose."""
     epochs = FULL_EPOCHS if full else QUICK_EPOCHS
     mask_rates, rates = (MASK_RATES, COEFFICIENT_RATES) if full else ((3e-3,), (COEFFICIENT_RATE,))
-    ranked_rates = COEFFICIENT_RATES if full else (0.1,)
+    ranked_rates = (0.02, 0.1) if full else (0.1,)
     mask = tuned_mask(epochs, mask_rates, BACKBONE)
     shared = partition(epochs, 512, "int4", rates, BACKBONE)
     coefficients = ranked(

@@ -47,11 +47,12 @@ def ranked_bank(
 def bank_of_groups(codes: Sequence[Tensor], origin: Tensor) -> MaskBank:
     """A ranked bank again from its groups, int32 `[P_l]` a layer, and its origin `[L, K]`, fp32.
 
-    Raises `ValueError` on a group outside `0..K-1`, or an origin that is not finite.
+    Raises `ValueError` on a group outside `0..K-1`, or an origin that is not finite or of another
+    shape.
     """
-    size = origin.shape[-1]
-    if origin.shape != (len(codes), size) or not bool(torch.isfinite(origin).all()):
+    if origin.dim() != 2 or len(origin) != len(codes) or not bool(torch.isfinite(origin).all()):
         raise ValueError(f"expected a finite origin [{len(codes)}, K], got {list(origin.shape)}")
+    size = origin.shape[1]
     for layer, groups in enumerate(codes):
         if groups.min() < 0 or groups.max() >= size:
             raise ValueError(

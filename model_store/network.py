@@ -94,10 +94,13 @@ class FrozenNetwork:
 
     def origin_of(self, kind: TaskKind) -> Tensor:
         """What the coefficients that a task of that kind keeps are added to, fp32 `[L, K]`."""
-        used = self.used_by(kind)
-        if self.bank.origin is None:
-            return torch.zeros(used.shape)
-        return self.bank.origin.cpu().where(used, 0.0)
+        return self._origins[kind]
+
+    @cached_property
+    def _origins(self) -> dict[TaskKind, Tensor]:
+        origin = self.bank.origin
+        whole = torch.zeros(self.bank.used.shape) if origin is None else origin.cpu()
+        return {kind: whole.where(used, 0.0) for kind, used in self._used.items()}
 
     def used_by(self, kind: TaskKind) -> Tensor:
         """Which coefficients a task of that kind has, bool `[L, K]`: those that a weight uses."""

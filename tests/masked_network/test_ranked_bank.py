@@ -86,3 +86,10 @@ def test_an_origin_that_is_not_finite_is_refused() -> None:
     assert bank.origin is not None
     with pytest.raises(ValueError, match="finite origin"):
         bank_of_groups([codes[0] for codes in bank.codes], bank.origin / 0)
+
+
+@pytest.mark.parametrize("shape", [(), (40,), (3, 20)])
+def test_an_origin_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    codes = [plane[0] for plane in ranked_bank(LAYERS, 20, 7, "even", learned(7)).codes]
+    with pytest.raises(ValueError, match="finite origin"):
+        bank_of_groups(codes, torch.zeros(shape))

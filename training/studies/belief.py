@@ -1,6 +1,7 @@
 """The belief over a store's tasks after one image, and how often the right task leads it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -36,10 +37,12 @@ class Belief:
     tasks: int
     name: str = "belief"
     title: str = "The belief over tasks"
+    parts: Sequence[str] = (DATA,)
+    timed: bool = False
 
-    def run(self, bench: Bench) -> None:
-        image_set = bench.data.load(DATA)
-        fingerprint = bench.data.fingerprint(DATA)
+    def run(self, bench: Bench, part: str) -> None:
+        image_set = bench.data.load(part)
+        fingerprint = bench.data.fingerprint(part)
         if image_set is None or fingerprint is None:
             return
         asked = self._asked(fingerprint)

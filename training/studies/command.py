@@ -10,11 +10,10 @@ from training.console import errors_in_words
 from training.errors import OptionError
 from training.studies.catalogue import studies
 from training.studies.claims import CLAIMS_FILE, claims_json
-from training.studies.data import DataSets, Source
-from training.studies.ledger import Ledger
+from training.studies.data import Source
 from training.studies.machine import machine_in_words
 from training.studies.page import PAGE_FILE, page
-from training.studies.study import Bench
+from training.studies.side_by_side import Report, default_processes, measure
 
 DataName = Annotated[str, typer.Option(help="A hub name or a folder.")]
 
@@ -30,6 +29,9 @@ def make_report(
     only: Annotated[
         list[str] | None, typer.Option(help="Measure this study alone; may be given again.")
     ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Side by side; one a core, four at most, if left out.")
+    ] = None,
 ) -> None:
     """Measure every study; write the page, its figures and `claims.json`.
 
@@ -43,18 +45,16 @@ def make_report(
         if unknown := asked - {study.name for study in known}:
             names = ", ".join(study.name for study in known)
             raise OptionError(f"no study {min(unknown)!r}; there are: {names}")
-        ledger = Ledger(out, machine_in_words())
         sources = {
             "mnist": Source(mnist),
             "fashion-mnist": Source(fashion_mnist),
             "cifar100": Source(cifar100, "fine_label"),
         }
-        data = DataSets(sources, ledger)
-        bench = Bench(out, ledger, data, lambda line: typer.echo(line, err=True))
-        for study in known:
-            if study.name in asked:
-                study.run(bench)
-        ledger.read()
+        report = Report(out, full, sources, machine_in_words())
+        problems = measure(report, sorted(asked), processes or default_processes())
+        bench = report.bench()
+        data = bench.data
+        data.problems.update(problems)
         sections = {study.name: study.section(bench) for study in known}
         files = LocalFolder(out)
         for section in sections.values():

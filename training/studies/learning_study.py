@@ -44,13 +44,17 @@ class LearningStudy:
     claims: Claims
     remarks: Remarks = lambda _: ""
     """What else the page says of a data set's measurements, as Markdown."""
+    timed: bool = False
 
-    def run(self, bench: Bench) -> None:
-        for data in self.data:
-            image_set = bench.data.load(data)
-            fingerprint = bench.data.fingerprint(data)
-            if image_set is not None and fingerprint is not None:
-                self._measurements(data, fingerprint, measured(bench, image_set))
+    @property
+    def parts(self) -> Sequence[str]:
+        return self.data
+
+    def run(self, bench: Bench, part: str) -> None:
+        image_set = bench.data.load(part)
+        fingerprint = bench.data.fingerprint(part)
+        if image_set is not None and fingerprint is not None:
+            self._measurements(part, fingerprint, measured(bench, image_set))
 
     def section(self, bench: Bench) -> Section:
         parts, claims, machines = [self.text], list[Claim](), set[str]()

@@ -29,8 +29,10 @@ class StoreHashes:
 
     name = "store-hashes"
     title = "Same seed, same store"
+    parts = ("digits",)
+    timed = False
 
-    def run(self, bench: Bench) -> None:
+    def run(self, bench: Bench, part: str) -> None:
         if bench.ledger.find(self._asked()) is not None:
             return
         with tempfile.TemporaryDirectory(prefix="impress-hashes-") as folder:

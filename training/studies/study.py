@@ -44,8 +44,16 @@ class Study(Protocol):
     def title(self) -> str:
         """Its heading on the page."""
 
-    def run(self, bench: Bench) -> None:
-        """Measure what the ledger lacks, a line each; data that cannot be had is left out."""
+    @property
+    def parts(self) -> Sequence[str]:
+        """What can be measured side by side: mostly its data sets."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether it measures time, so that nothing else may run beside it."""
+
+    def run(self, bench: Bench, part: str) -> None:
+        """Measure what the ledger lacks of a part, a line each; nothing without its data."""
 
     def section(self, bench: Bench) -> Section:
         """What the ledger says of it. Measures nothing, and claims what was not measured too."""

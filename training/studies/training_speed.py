@@ -15,8 +15,10 @@ class TrainingSpeed:
 
     name = "training-speed"
     title = "Training speed"
+    parts = ("epochs",)
+    timed = True
 
-    def run(self, bench: Bench) -> None:
+    def run(self, bench: Bench, part: str) -> None:
         asked = self._asked(bench)
         if bench.ledger.find(asked) is None:
             torch.set_num_threads(1)

@@ -1,5 +1,6 @@
 """SupSup's experiment in the report: many permuted tasks, and nobody says which is asked."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from training.bank_options import BankOptions
@@ -36,10 +37,12 @@ class UnknownIdentityStudy:
     """Test batches of each task; all if None."""
     name: str = "unknown-identity"
     title: str = "Without the task's identity"
+    parts: Sequence[str] = (DATA,)
+    timed: bool = False
 
-    def run(self, bench: Bench) -> None:
-        image_set = bench.data.load(DATA)
-        fingerprint = bench.data.fingerprint(DATA)
+    def run(self, bench: Bench, part: str) -> None:
+        image_set = bench.data.load(part)
+        fingerprint = bench.data.fingerprint(part)
         if image_set is None or fingerprint is None:
             return
         asked = self._asked(fingerprint)

@@ -51,7 +51,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report's folder after one run of the study."""
     folder = tmp_path_factory.mktemp("report")
     there, said = bench(folder)
-    STUDY.run(there)
+    STUDY.run(there, "digits")
     assert len(said) == 2 + 1 + 2  # two rates tried, a mask, and coefficients of two seeds
     return folder
 
@@ -62,7 +62,7 @@ def lines(folder: Path) -> list[dict[str, dict[str, object]]]:
 
 def test_what_is_measured_is_not_measured_again(measured: Path) -> None:
     there, said = bench(measured)
-    STUDY.run(there)
+    STUDY.run(there, "digits")
     assert said == []
 
 
@@ -70,7 +70,7 @@ def test_a_run_that_was_killed_goes_on_with_what_is_missing(measured: Path, tmp_
     whole = (measured / LEDGER_FILE).read_bytes()
     (tmp_path / LEDGER_FILE).write_bytes(whole[:-30])
     there, said = bench(tmp_path)
-    STUDY.run(there)
+    STUDY.run(there, "digits")
     assert len(said) == 1
     before, after = (Ledger(folder, "any") for folder in (measured, tmp_path))
     asked = lines(measured)[-1]["asked"]
@@ -115,7 +115,7 @@ def test_more_tasks_than_are_measured_are_claimed_of_none(measured: Path) -> Non
 
 def test_data_that_cannot_be_had_are_said_and_their_claims_do_not_hold(tmp_path: Path) -> None:
     there, said = bench(tmp_path, "/no/such/folder")
-    STUDY.run(there)
+    STUDY.run(there, "digits")
     section = STUDY.section(there)
     assert said == []
     assert [(claim.measured, claim.holds) for claim in section.claims] == [(None, False)]
@@ -127,7 +127,7 @@ def test_a_rate_is_chosen_once_for_methods_that_differ_in_nothing_else(tmp_path:
     there, said = bench(tmp_path)
     shorter = replace(COEFFICIENTS, name="of fewer epochs", rates=(), rate_of=COEFFICIENTS)
     study = replace(STUDY, plan=(Planned(COEFFICIENTS, (0,)), Planned(shorter, (0, 1))))
-    study.run(there)
+    study.run(there, "digits")
     assert len(said) == 2 + 1 + 2
     section = study.section(there)
     assert "Tasks 0, 1;" in section.markdown

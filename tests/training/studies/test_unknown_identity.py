@@ -15,8 +15,8 @@ def test_unknown_identity_is_measured_once_and_told_from_the_ledger(tmp_path: Pa
     bench = Bench(tmp_path, ledger, data, said.append)
     study = UnknownIdentityStudy(tasks=2, batches=1)
     assert [claim.holds for claim in study.section(bench).claims] == [False, False]
-    study.run(bench)
-    study.run(bench)
+    study.run(bench, "mnist")
+    study.run(bench, "mnist")
     assert len(said) == 1
     section = study.section(bench)
     assert "| given |" in section.markdown

@@ -1,0 +1,84 @@
+"""Measures the parts of studies in several processes, which add to one ledger.
+
+Decides nothing about what is measured.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+import typer
+
+from training.studies.catalogue import studies
+from training.studies.data import DataSets, Source
+from training.studies.ledger import Ledger
+from training.studies.study import Bench
+
+Problems = Mapping[str, str]
+"""Why data sets could not be had, by their part in the report."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Which report it is, where it is written, and from what."""
+
+    folder: Path
+    full: bool
+    sources: Mapping[str, Source]
+    machine: str
+
+    def bench(self) -> Bench:
+        """Where its studies measure, lines going to stderr."""
+        ledger = Ledger(self.folder, self.machine)
+        return Bench(self.folder, ledger, DataSets(self.sources, ledger), _say)
+
+
+def measure(report: Report, asked: Sequence[str], processes: int) -> Problems:
+    """Measure what the ledger lacks of the studies asked for, so many parts at a time.
+
+    What times things is measured after everything else, alone.
+    """
+    wanted = [study for study in studies(report.full) if study.name in asked]
+    parts = [(study.name, part) for study in wanted if not study.timed for part in study.parts]
+    alone = [(study.name, part) for study in wanted if study.timed for part in study.parts]
+    problems: dict[str, str] = {}
+    work = partial(_measure_part, report, max(1, _cores() // processes))
+    if processes == 1 or len(parts) < 2:
+        for part in parts:
+            problems |= work(part)
+    else:
+        # A fresh interpreter each: torch's threads do not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, context) as executor:
+            for found in executor.map(work, parts):
+                problems |= found
+    for part in alone:
+        problems |= work(part)
+    return problems
+
+
+def _measure_part(report: Report, threads: int, what: tuple[str, str]) -> Problems:
+    name, part = what
+    torch.set_num_threads(threads)
+    bench = report.bench()
+    (study,) = (study for study in studies(report.full) if study.name == name)
+    study.run(bench, part)
+    return bench.data.problems
+
+
+def default_processes() -> int:
+    """One for each core, of four at most: each holds data sets of its own in memory."""
+    return min(4, _cores())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)

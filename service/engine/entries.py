@@ -1,0 +1,35 @@
+"""What is asked of the engine and what comes back: rows under a key, for a caller, by a time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Generic, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.float32]
+Answer: TypeAlias = Rows | Exception
+Payload = TypeVar("Payload")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On whose behalf, and until when: the engine is fair between callers."""
+
+    caller: str
+    deadline: float = inf
+    """On the clock of `time.monotonic`, in seconds; nobody waits beyond it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[Payload]):
+    """Rows `[n, row_length]` of one task; equal keys mean equal payloads."""
+
+    key: str
+    payload: Payload
+    rows: Rows
+
+
+Compute = Callable[[Sequence[Entry[Payload]]], Sequence[Answer]]
+"""A batch's answers in the order of its entries: logits `[n, outputs]`, or what was wrong."""

@@ -36,6 +36,7 @@ def main() -> None:
         access_log=False,
         log_config=None,
         server_header=False,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     DrainingServer(config, readiness, settings.drain_seconds).run()

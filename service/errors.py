@@ -5,8 +5,13 @@ ServiceError
 ├── InvalidInput           understood, but with values that cannot be predicted on
 ├── UnsupportedMedia       a content type that this route does not take
 ├── BodyTooLarge           more bytes than the settings allow
-├── Saturated              the queue is full; to be tried again
-└── StoreUnavailable       the store's disk refused a change; nothing was changed
+├── DeadlinePassed         the request's own time was over before its answer was there
+├── CallerLeft             nobody is there any more to be answered
+└── Unavailable            not now; to be tried again
+    ├── Saturated          the queue is full
+    ├── WouldBeLate        the answer would come after the request's deadline
+    ├── ShuttingDown       the service is stopping
+    └── StoreUnavailable   the store's disk refused a change; nothing was changed
 """
 
 
@@ -30,9 +35,33 @@ class BodyTooLarge(ServiceError):
     """More bytes than the settings allow."""
 
 
-class StoreUnavailable(ServiceError):
+class DeadlinePassed(ServiceError):
+    """The request's own time was over before its answer was there."""
+
+
+class CallerLeft(ServiceError):
+    """The caller closed the connection before the answer was there."""
+
+
+class Unavailable(ServiceError):
+    """The request was not begun and may be tried again, best after `retry_after_seconds`."""
+
+    def __init__(self, said: str, retry_after_seconds: float = 1) -> None:
+        super().__init__(said)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Saturated(Unavailable):
+    """The queue is full."""
+
+
+class WouldBeLate(Unavailable):
+    """By what batches took so far, the answer would come after the request's deadline."""
+
+
+class ShuttingDown(Unavailable):
+    """The service is stopping; another instance, or the next one, may answer."""
+
+
+class StoreUnavailable(Unavailable):
     """The store's disk refused a change: full, read-only, gone. Nothing was changed."""
-
-
-class Saturated(ServiceError):
-    """The queue is full; the request was not begun and may be tried again."""

@@ -2,6 +2,7 @@
 
 import logging
 from http import HTTPStatus
+from math import ceil
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -11,21 +12,23 @@ from starlette.exceptions import HTTPException
 from model_store import errors as store_errors
 from service import errors
 
+# Not in the standard: nginx's number for a caller who left. It is only ever counted, never read.
+_CALLER_LEFT = 499
+
 STATUS_CODES: dict[type[Exception], int] = {
     errors.MalformedRequest: 400,
     errors.InvalidInput: 422,
     errors.UnsupportedMedia: 415,
     errors.BodyTooLarge: 413,
-    errors.Saturated: 503,
-    errors.StoreUnavailable: 503,
+    errors.Unavailable: 503,
+    errors.DeadlinePassed: 504,
+    errors.CallerLeft: _CALLER_LEFT,
     store_errors.UnknownTask: 404,
     store_errors.InvalidTaskName: 422,
     store_errors.CorruptArtifact: 400,
     store_errors.InvalidArtifact: 422,
     store_errors.IncompatibleBackbone: 409,
 }
-
-RETRY_AFTER_SECONDS = 1
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +37,7 @@ def problem_response(
     request: Request, status: int, detail: str, headers: dict[str, str] | None = None
 ) -> Response:
     """`application/problem+json`, with `error` for clients of the Open Inference Protocol."""
-    title = HTTPStatus(status).phrase
+    title = "Caller Left" if status == _CALLER_LEFT else HTTPStatus(status).phrase
     document = {
         "type": "about:blank",
         "title": title,
@@ -51,7 +54,7 @@ def problem_response(
     }
     headers = dict(headers or {})
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        headers.setdefault("Retry-After", "1")
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         headers["Connection"] = "close"
     return Response(orjson.dumps(safe), status, headers, "application/problem+json")
@@ -62,7 +65,10 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     async def known(request: Request, error: Exception) -> Response:
         status = next(STATUS_CODES[kind] for kind in type(error).__mro__ if kind in STATUS_CODES)
-        return problem_response(request, status, str(error))
+        headers = {}
+        if isinstance(error, errors.Unavailable):
+            headers["Retry-After"] = str(max(1, ceil(error.retry_after_seconds)))
+        return problem_response(request, status, str(error), headers)
 
     async def from_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

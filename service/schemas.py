@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from model_store.task_artifact import TaskKind
 from service.engine.task_identifier import Method
+from service.settings import MAX_TIMEOUT_MS
 
 
 class _Wire(BaseModel):
@@ -167,6 +168,20 @@ def body_schema(*content: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads its body itself, by content type."""
     by_type = {kind: {"schema": schema} for kind, schema in content}
     return {"requestBody": {"required": True, "content": by_type}}
+
+
+TIMEOUT_HEADER: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "X-Request-Timeout-Ms",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_TIMEOUT_MS},
+            "description": "How long the answer may take; what would be late is refused at once.",
+        }
+    ]
+}
+"""The `openapi_extra` of a route that reads this header itself."""
 
 
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:

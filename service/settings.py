@@ -8,6 +8,8 @@ from pydantic import Field, RedisDsn, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEBIBYTE = 1 << 20
+MAX_TIMEOUT_MS = 3_600_000
+"""The longest time that a request may ask for: an hour."""
 
 
 class Settings(BaseSettings):
@@ -30,6 +32,9 @@ class Settings(BaseSettings):
     """Address to listen on. Beyond loopback, `allow_unauthenticated` must be set."""
     port: int = Field(default=8000, ge=1, le=65535)
     """Port to listen on."""
+    trusted_proxies: str = "127.0.0.1"
+    """Addresses or networks, comma-separated, whose X-Forwarded-For names the caller. Behind any
+    other proxy all its clients count as one caller: fair to each other's tasks, not to them."""
     allow_unauthenticated: bool = False
     """Let anyone who reaches the address predict, upload and delete: for private networks."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -45,11 +50,20 @@ class Settings(BaseSettings):
     """How long Redis keeps a task's composed weights."""
 
     max_batch_rows: int = Field(default=256, ge=1)
-    """Rows computed in one go."""
+    """Rows computed in one go; a larger request is split."""
+    max_batch_delay_ms: float = Field(default=0, ge=0, le=1000)
+    """How long an idle engine lets a batch fill. 0: it takes what waits as soon as it is free."""
+    max_inline_ms: float = Field(default=0.2, ge=0, le=10)
+    """A lone request that by all that was measured takes less is computed on the event loop, which
+    saves it the way to another thread and back. 0: never."""
     max_queue_rows: int = Field(default=8192, ge=1)
-    """Rows that may wait; more are refused with 503."""
+    """Rows that may wait; more are refused with 503. One caller, known by its address, may let
+    no more wait than it leaves free for others."""
     max_request_rows: int = Field(default=1024, ge=1)
     """Rows in one request; more are refused with 422."""
+    request_timeout_ms: float | None = Field(default=None, gt=0, le=MAX_TIMEOUT_MS)
+    """How long a request may take that does not say so itself by X-Request-Timeout-Ms. What
+    would be late is refused at once with 503, what became late with 504. None: for ever."""
     max_body_bytes: int = Field(default=16 * MEBIBYTE, ge=1024)
     """Size of a request's body; a larger one is refused with 413 before it is read."""
     max_image_pixels: int = Field(default=16_000_000, ge=1)

@@ -36,7 +36,7 @@ class Telemetry:
         )
         self.rejected = Counter(
             "impress_rejected_total",
-            "Requests refused before they were begun, by reason.",
+            "Requests refused at once or given up before their answer was there, by reason.",
             ("reason",),
             registry=registry,
         )
@@ -143,7 +143,8 @@ class Telemetry:
         for command in ("get", "set", "ping"):
             self.redis_seconds.labels(command)
             self.redis_errors.labels(command)
-        self.rejected.labels("saturated")
+        for reason in ("saturated", "late", "expired", "left", "closed"):
+            self.rejected.labels(reason)
 
     def describe_build(self, device: str) -> None:
         """Expose what is running, once the device is known."""

@@ -1,140 +1,195 @@
-"""Gathers the rows that wait into batches: those of one task share a forward pass.
+"""Takes in rows, runs them in batches one after another, and resolves every waiter.
 
-Work-conserving: when the engine is free it takes what is there; no timer. Budgets count rows.
+Work-conserving: when the engine is free it takes what is there; no timer unless one is asked for.
+What runs next is `FairQueue`'s to say, who may wait `Admission`'s, and how a batch is computed is
+`compute`'s.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
-from time import perf_counter
+from math import inf
+from typing import Generic
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
 
-from service.errors import Saturated
+from service.engine.admission import Admission, BatchLimits
+from service.engine.entries import Answer, Compute, Entry, Payload, Rows, Terms
+from service.engine.fair_queue import FairQueue
+from service.engine.waiting import Waiting
+from service.errors import DeadlinePassed, Saturated, ShuttingDown, WouldBeLate
 from service.telemetry import Telemetry
 
-Rows = NDArray[np.float32]
-Forward = Callable[[Mapping[str, Tensor], Rows], Rows]
+_TURNS_IN_A_BATCH = 8
+"""So many share a full batch evenly; with more turns a batch would hold less of each task."""
+
+_REASONS: dict[type[BaseException], str] = {
+    Saturated: "saturated",
+    WouldBeLate: "late",
+    DeadlinePassed: "expired",
+    ShuttingDown: "closed",
+    asyncio.CancelledError: "left",
+}
+_NOT_ANSWERED = tuple(_REASONS)
 
 
-@dataclass
-class _Waiting:
-    key: str
-    weights: Mapping[str, Tensor]
-    rows: Rows
-    answer: "asyncio.Future[Rows]"
-    since: float = field(default_factory=perf_counter)
-
-
-class Batcher:
-    """Lives on the event loop; `forward` runs on `executor`, one batch at a time."""
+class Batcher(Generic[Payload]):
+    """Lives on the event loop; `compute` runs one batch at a time, there or on `executor`."""
 
     def __init__(
         self,
-        forward: Forward,
+        compute: Compute[Payload],
         executor: Executor,
-        max_batch_rows: int,
-        max_queue_rows: int,
+        limits: BatchLimits,
         telemetry: Telemetry,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._forward = forward
+        self._compute = compute
         self._executor = executor
-        self._max_batch_rows = max_batch_rows
-        self._max_queue_rows = max_queue_rows
+        self._limits = limits
         self._telemetry = telemetry
-        self._waiting: deque[_Waiting] = deque()
-        self._waiting_rows = 0
+        self._clock = clock
+        quantum_rows = max(1, limits.batch_rows // _TURNS_IN_A_BATCH)
+        self._queue: FairQueue[Waiting[Payload]] = FairQueue(quantum_rows)
+        self._admission = Admission(self._queue, limits, clock)
         self._running: asyncio.Task[None] | None = None
+        self._start_by = 0.0
+        self._changed = asyncio.Event()
+        self._closed = False
+        telemetry.queue_rows.set_function(lambda: self._queue.rows)
 
-    async def submit(self, key: str, weights: Mapping[str, Tensor], rows: Rows) -> Rows:
-        """Logits `[n, outputs]` for rows `[n, row_length]` under these weights.
+    @property
+    def waiting_rows(self) -> int:
+        """Rows that wait; those of the batch under way do not."""
+        return self._queue.rows
 
-        `key` names the weights: rows of the same key may share a forward pass. Raises `Saturated`
-        where the queue has no room, and whatever `forward` raises for these rows.
+    async def submit(self, key: str, payload: Payload, rows: Rows, terms: Terms) -> Rows:
+        """Logits `[n, outputs]` for rows `[n, row_length]`, n > 0, of the task that `key` names.
+
+        Raises `Saturated` where the queue has no room, `WouldBeLate` or `DeadlinePassed` where the
+        answer cannot come in time or did not, `ShuttingDown` after `close`, and what computing
+        these very rows raises.
         """
-        if self._waiting_rows + len(rows) > self._max_queue_rows:
-            self._telemetry.rejected.labels("saturated").inc()
-            raise Saturated(f"{self._waiting_rows} rows wait and {len(rows)} more do not fit")
-        waiting = _Waiting(key, weights, rows, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        self._count_rows(len(rows))
-        if self._running is None:
-            self._running = asyncio.create_task(self._run())
-        return await waiting.answer
+        waiting: list[Waiting[Payload]] = []
+        try:
+            if self._closed:
+                raise ShuttingDown("the service is stopping and takes no more requests")
+            self._admission.check(key, len(rows), terms, idle=self._running is None)
+            size = self._limits.batch_rows
+            for start in range(0, len(rows), size):
+                waiting.append(self._put(Entry(key, payload, rows[start : start + size]), terms))
+            if self._running is None:
+                self._running = asyncio.create_task(self._run())
+            if len(waiting) == 1:
+                return await waiting[0].answer
+            return np.concatenate(await asyncio.gather(*(part.answer for part in waiting)))
+        except _NOT_ANSWERED as reason:
+            self._telemetry.rejected.labels(_REASONS[type(reason)]).inc()
+            raise
+        finally:
+            for part in waiting:
+                self._forget(part)
 
     async def close(self) -> None:
-        """Wait until everything that waits has its answer."""
+        """Take in nothing more, and wait until everything that waits has its answer."""
+        self._closed = True
+        self._changed.set()
         if self._running is not None:
             await self._running
 
-    def _count_rows(self, change: int) -> None:
-        self._waiting_rows += change
-        self._telemetry.queue_rows.set(self._waiting_rows)
+    def _put(self, entry: Entry[Payload], terms: Terms) -> Waiting[Payload]:
+        loop = asyncio.get_running_loop()
+        now = self._clock()
+        if not self._queue.rows:
+            self._start_by = now + self._limits.delay_ms / 1000
+        waiting = Waiting(entry, terms.deadline, now, loop.create_future())
+        waiting.place = self._queue.put(terms.caller, entry.key, len(entry.rows), waiting)
+        if terms.deadline < inf:
+            waiting.timer = loop.call_later(terms.deadline - now, waiting.expire)
+            latest = terms.deadline - self._admission.seconds(self._queue.rows)
+            self._start_by = min(self._start_by, latest)
+        self._changed.set()
+        return waiting
+
+    def _forget(self, waiting: Waiting[Payload]) -> None:
+        if waiting.timer is not None:
+            waiting.timer.cancel()
+        if waiting.place is not None:
+            self._queue.remove(waiting.place)
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
+        batch: list[Waiting[Payload]] = []
         try:
-            while batch := self._take():
-                try:
-                    answers = await loop.run_in_executor(self._executor, self._compute, batch)
-                except Exception as error:  # the batch boundary: every waiter is resolved
-                    answers = [error] * len(batch)
+            while self._queue.rows:
+                await self._let_fill()
+                batch = self._take()
+                rows = sum(len(waiting.entry.rows) for waiting in batch)
+                inline = len(batch) == 1 and self._is_quick(rows)
+                answers = await self._answers([waiting.entry for waiting in batch], rows, inline)
                 for waiting, answer in zip(batch, answers, strict=True):
-                    _resolve(waiting.answer, answer)
+                    waiting.resolve(answer)
+                if inline:
+                    # Whoever else has something to do on the event loop is let in between.
+                    await asyncio.sleep(0)
         finally:
             self._running = None
+            # Where this task was ended from outside, nobody is left to wait for ever.
+            for waiting in (*batch, *self._queue.take(self._queue.rows)):
+                waiting.answer.cancel()
 
-    def _take(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
-        rows = 0
-        now = perf_counter()
-        while self._waiting:
-            waiting = self._waiting[0]
-            left = waiting.answer.done()
-            if batch and not left and rows + len(waiting.rows) > self._max_batch_rows:
-                break
-            self._waiting.popleft()
-            self._count_rows(-len(waiting.rows))
-            if not left:
+    async def _let_fill(self) -> None:
+        while self._queue.rows < self._limits.batch_rows and not self._closed:
+            left = self._start_by - self._clock()
+            if left <= 0:
+                return
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
+            except TimeoutError:
+                return
+
+    def _take(self) -> list[Waiting[Payload]]:
+        now = self._clock()
+        batch = []
+        for waiting in self._queue.take(self._limits.batch_rows):
+            if waiting.deadline <= now:
+                waiting.expire()
+            if not waiting.answer.done():
                 batch.append(waiting)
-                rows += len(waiting.rows)
                 self._telemetry.queue_seconds.observe(now - waiting.since)
         return batch
 
-    def _compute(self, batch: list[_Waiting]) -> list[Rows | Exception]:
-        started = perf_counter()
-        groups: dict[str, list[int]] = {}
-        for index, waiting in enumerate(batch):
-            groups.setdefault(waiting.key, []).append(index)
-        answers: dict[int, Rows | Exception] = {}
-        for indices in groups.values():
-            answers |= zip(indices, self._compute_group([batch[i] for i in indices]), strict=True)
-        self._telemetry.forward_seconds.observe(perf_counter() - started)
-        self._telemetry.batch_rows.observe(sum(len(waiting.rows) for waiting in batch))
-        self._telemetry.batch_tasks.observe(len(groups))
-        return [answers[index] for index in range(len(batch))]
+    def _is_quick(self, rows: int) -> bool:
+        return self._admission.cost.seconds_at_most(rows) * 1000 < self._limits.inline_ms
 
-    def _compute_group(self, group: list[_Waiting]) -> list[Rows | Exception]:
-        rows = np.concatenate([waiting.rows for waiting in group])
+    async def _answers(
+        self, entries: list[Entry[Payload]], rows: int, inline: bool
+    ) -> list[Answer]:
+        if not entries:
+            return []
+        self._admission.expect_batch(rows)
         try:
-            logits = self._forward(group[0].weights, rows)
+            if inline:
+                answers, seconds = self._timed(entries)
+            else:
+                answers, seconds = await asyncio.get_running_loop().run_in_executor(
+                    self._executor, self._timed, entries
+                )
         except Exception as error:  # the batch boundary: every waiter is resolved
-            if len(group) == 1:
-                return [error]
-            # One of them may be at fault: each alone, so that it cannot hurt the others.
-            return [answer for waiting in group for answer in self._compute_group([waiting])]
-        ends = np.cumsum([len(waiting.rows) for waiting in group])
-        return list(np.split(logits, ends[:-1]))
+            return [error] * len(entries)
+        self._telemetry.forward_seconds.observe(seconds)
+        self._telemetry.batch_rows.observe(rows)
+        self._telemetry.batch_tasks.observe(len({entry.key for entry in entries}))
+        # Computing again in parts, to find the one that fails, says nothing of a batch's cost.
+        if not any(isinstance(answer, Exception) for answer in answers):
+            self._admission.cost.learn(rows, seconds)
+        return answers
 
-
-def _resolve(answer: "asyncio.Future[Rows]", value: Rows | Exception) -> None:
-    if answer.done():
-        return
-    if isinstance(value, Exception):
-        answer.set_exception(value)
-    else:
-        answer.set_result(value)
+    def _timed(self, entries: list[Entry[Payload]]) -> tuple[list[Answer], float]:
+        started = self._clock()
+        answers = list(self._compute(entries))
+        if len(answers) != len(entries):
+            raise ValueError(f"expected {len(entries)} answers of a batch, got {len(answers)}")
+        return answers, self._clock() - started

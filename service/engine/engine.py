@@ -7,9 +7,10 @@ import torch
 
 from model_store.network import FrozenNetwork
 from model_store.store import Store
+from service.engine.admission import BatchLimits
 from service.engine.batcher import Batcher
-from service.engine.composed_cache import ComposedCache
-from service.engine.forward_pass import ForwardPass
+from service.engine.composed_cache import ComposedCache, ComposedWeights
+from service.engine.forward_pass import ForwardPass, GroupedForward
 from service.engine.predictor import Predictor
 from service.engine.redis_tier import RedisTier
 from service.engine.registry import TaskRegistry
@@ -34,7 +35,7 @@ class Engine:
     network: FrozenNetwork
     registry: TaskRegistry
     predictor: Predictor
-    batcher: Batcher
+    batcher: Batcher[ComposedWeights]
     redis_tier: RedisTier | None
     executors: tuple[ThreadPoolExecutor, ...]
 
@@ -76,13 +77,13 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
             telemetry,
         )
     cache = ComposedCache(network.composed, composing, settings.cache_bytes, redis_tier, telemetry)
-    batcher = Batcher(
-        ForwardPass(network, device),
-        forwarding,
+    limits = BatchLimits(
         settings.max_batch_rows,
         settings.max_queue_rows,
-        telemetry,
+        settings.max_batch_delay_ms,
+        settings.max_inline_ms,
     )
+    batcher = Batcher(GroupedForward(ForwardPass(network, device)), forwarding, limits, telemetry)
     registry = TaskRegistry(store, storing, telemetry)
     predictor = Predictor(
         registry,

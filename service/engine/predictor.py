@@ -1,19 +1,27 @@
 """Rows in, predictions out: the one way in which every face of the service asks the engine."""
 
 import asyncio
+import time
+from collections.abc import Awaitable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from math import inf
 from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store.errors import UnknownTask
-from service.engine.batcher import Batcher, Rows
-from service.engine.composed_cache import ComposedCache
+from service.engine.batcher import Batcher
+from service.engine.composed_cache import ComposedCache, ComposedWeights
+from service.engine.entries import Rows, Terms
 from service.engine.registry import RegisteredTask, TaskRegistry
 from service.engine.task_identifier import Identification, Method, TaskIdentifier
+from service.errors import DeadlinePassed
 from service.telemetry import Telemetry
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Predictor:
         self,
         registry: TaskRegistry,
         cache: ComposedCache,
-        batcher: Batcher,
+        batcher: Batcher[ComposedWeights],
         identifier: TaskIdentifier,
         identifier_executor: Executor,
         margin_nats: float,
@@ -55,29 +63,31 @@ class Predictor:
         self._margin_nats = margin_nats
         self._telemetry = telemetry
 
-    async def predict(self, task_id: str, intensities: Rows) -> Prediction:
+    async def predict(self, task_id: str, intensities: Rows, terms: Terms) -> Prediction:
         """Predictions of a named task for rows `[n, row_length]` of intensities in 0..1.
 
-        Raises `UnknownTask` or `Saturated`.
+        Raises `UnknownTask`, and what `Batcher.submit` raises.
         """
         task = self._registry.get(task_id)
-        weights = await self._cache.get(task.artifact)
-        logits = await self._batcher.submit(task.version, weights, intensities)
+        weights = await self._in_time(self._cache.get(task.artifact), terms)
+        logits = await self._batcher.submit(task.version, weights, intensities, terms)
         task.rows_predicted += len(intensities)
         return Prediction(task, logits[:, : len(task.classes)])
 
-    async def infer(self, intensities: Rows, method: Method) -> Prediction:
+    async def infer(self, intensities: Rows, method: Method, terms: Terms) -> Prediction:
         """Name the task that all rows belong to and predict with it, or abstain.
 
-        Raises `UnknownTask` where no task is registered.
+        Raises `UnknownTask` where no task is registered, or `DeadlinePassed`.
         """
         tasks = self._registry.snapshot()
         if not tasks:
             raise UnknownTask("no task is registered, so none can be inferred")
         started = perf_counter()
-        identification = await asyncio.get_running_loop().run_in_executor(
+        # Cancelled before its turn on the thread it is never computed.
+        identifying = asyncio.get_running_loop().run_in_executor(
             self._identifier_executor, self._identifier.identify, tasks, intensities, method
         )
+        identification = await self._in_time(identifying, terms)
         self._telemetry.inference_seconds.observe(perf_counter() - started)
         best = identification.best
         self._telemetry.inference_entropy.observe(best.entropy_nats)
@@ -87,3 +97,17 @@ class Predictor:
         self._telemetry.inference.labels("named").inc()
         best.task.rows_predicted += len(intensities)
         return Prediction(best.task, best.logits[:, : len(best.task.classes)], identification)
+
+    async def _in_time(self, awaited: Awaitable[Result], terms: Terms) -> Result:
+        if terms.deadline == inf:
+            return await awaited
+        try:
+            async with asyncio.timeout(terms.deadline - time.monotonic()) as timeout:
+                return await awaited
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            self._telemetry.rejected.labels("expired").inc()
+            raise DeadlinePassed(
+                "the request's time was over before its answer was there"
+            ) from None

@@ -13,9 +13,11 @@ from model_store.errors import UnknownTask
 from service.engine.engine import Engine
 from service.engine.predictor import Prediction
 from service.errors import InvalidInput
+from service.routes.terms import terms_of
 from service.rows import checked_rows, parsed_body
 from service.schemas import (
     PROBLEMS,
+    TIMEOUT_HEADER,
     InferRequest,
     InferResponse,
     TensorRequest,
@@ -69,9 +71,10 @@ def open_inference_router(engine: Engine, settings: Settings) -> APIRouter:
         "/v2/models/{task}/infer",
         summary="Predict on a tensor of rows",
         response_model=InferResponse,
-        openapi_extra=body_schema(("application/json", schema_of(InferRequest))),
+        openapi_extra=body_schema(("application/json", schema_of(InferRequest))) | TIMEOUT_HEADER,
     )
     async def infer(task: str, request: Request) -> Response:
+        terms = terms_of(request, settings.request_timeout_ms)
         body = parsed_body(await request.body(), InferRequest)
         wanted = [output.name for output in body.outputs or []] or list(_OUTPUTS)
         unknown = sorted(set(wanted) - set(_OUTPUTS))
@@ -79,9 +82,9 @@ def open_inference_router(engine: Engine, settings: Settings) -> APIRouter:
             raise InvalidInput(f"outputs: expected {', '.join(_OUTPUTS)}, got {', '.join(unknown)}")
         rows = _rows(body.inputs[0], preprocessing.row_length, settings.max_request_rows)
         if task == AUTO:
-            prediction = await engine.predictor.infer(rows, "short-list")
+            prediction = await engine.predictor.infer(rows, "short-list", terms)
         else:
-            prediction = await engine.predictor.predict(task, rows)
+            prediction = await engine.predictor.predict(task, rows, terms)
         return _response(task, body.id, prediction, wanted)
 
     return router

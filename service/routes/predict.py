@@ -13,10 +13,12 @@ from service.engine.predictor import Prediction
 from service.engine.task_identifier import Identification, Method
 from service.errors import InvalidInput, MalformedRequest, UnsupportedMedia
 from service.images import row_from_image
+from service.routes.terms import terms_of
 from service.rows import checked_rows, parsed_body
 from service.schemas import (
     BINARY,
     PROBLEMS,
+    TIMEOUT_HEADER,
     CandidateEntropy,
     Inference,
     LabelledProbability,
@@ -51,9 +53,11 @@ def predict_router(engine: Engine, settings: Settings) -> APIRouter:
             ("image/png", BINARY),
             ("image/jpeg", BINARY),
             ("multipart/form-data", _FORM),
-        ),
+        )
+        | TIMEOUT_HEADER,
     )
     async def predict(request: Request, task: str | None = None) -> Response:
+        terms = terms_of(request, settings.request_timeout_ms)
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         method: Method = "short-list"
         if media == "application/json":
@@ -73,9 +77,9 @@ def predict_router(engine: Engine, settings: Settings) -> APIRouter:
                 f"got {media or 'no content type'}"
             )
         if task is None:
-            prediction = await engine.predictor.infer(rows, method)
+            prediction = await engine.predictor.infer(rows, method, terms)
         else:
-            prediction = await engine.predictor.predict(task, rows)
+            prediction = await engine.predictor.predict(task, rows, terms)
         answer = _response(prediction)
         return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
 

@@ -459,6 +459,27 @@ def test_unknown_paths_and_methods_are_problems_too(client: TestClient) -> None:
     assert_problem(client.get("/v1/tasks?limit=0"), 422, "limit")
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/predict", "/v2/models/task-0/infer", "/v2/models/auto/infer"]
+)
+def test_request_that_takes_longer_than_it_may_is_given_up(client: TestClient, path: str) -> None:
+    body = {"inputs": [NUMBERS]} if path == "/v1/predict" else {"inputs": [TENSOR]}
+    for timeout, status in (("60000", 200), ("0.001", 504), ("never", 422)):
+        answer = client.post(path, json=body, headers={"x-request-timeout-ms": timeout})
+        assert answer.status_code == status, answer.text
+    text = client.get("/metrics").text
+    assert 'impress_rejected_total{reason="expired"} 1.0' in text
+
+
+def test_default_timeout_holds_where_a_request_says_none(store: Store) -> None:
+    settings = Settings(store=Path(str(store.files)), request_timeout_ms=0.001)
+    with TestClient(create_app(settings, Readiness())) as client:
+        body = {"task": "task-0", "inputs": [NUMBERS]}
+        assert_problem(client.post("/v1/predict", json=body), 504, "time was over")
+        patient = client.post("/v1/predict", json=body, headers={"x-request-timeout-ms": "60000"})
+        assert patient.status_code == 200
+
+
 def test_request_id_is_echoed_where_it_is_sane(client: TestClient) -> None:
     assert (
         client.get("/livez", headers={"x-request-id": "abc-1"}).headers["x-request-id"] == "abc-1"
@@ -510,6 +531,10 @@ def test_documentation_describes_every_route(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     assert {"/v1/predict", "/v1/tasks", "/v1/tasks/{task}", "/v2/models/{task}/infer"} <= set(paths)
     assert "application/json" in paths["/v1/predict"]["post"]["requestBody"]["content"]
+    for path in ("/v1/predict", "/v2/models/{task}/infer"):
+        names = [one["name"] for one in paths[path]["post"]["parameters"]]
+        assert "X-Request-Timeout-Ms" in names
+        assert "task" in names
     page = client.get("/docs")
     assert page.status_code == 200
     assert "cdn" not in page.text

@@ -1,164 +1,287 @@
 import asyncio
-import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 
 import numpy as np
 import pytest
-from torch import Tensor
 
-from service.engine.batcher import Batcher, Rows
-from service.errors import Saturated
+from service.engine.admission import BatchLimits
+from service.engine.batcher import Batcher
+from service.engine.entries import Answer, Entry, Rows, Terms
+from service.errors import DeadlinePassed, Saturated, ShuttingDown, WouldBeLate
 from service.telemetry import Telemetry
+from tests.service.engine.virtual_time import HeldExecutor
 
 pytestmark = pytest.mark.anyio
 
+ANYONE = Terms("caller")
 
-class SlowDoubling:
-    """A forward pass that doubles its rows, fails on negative ones, and can be held back."""
 
-    def __init__(self) -> None:
+class Doubling:
+    """Doubles rows and remembers batches; it takes `seconds` a row on `now`, its own clock."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
         self.batches: list[list[float]] = []
-        self.may_go = threading.Event()
-        self.may_go.set()
+        self.seconds = seconds
+        self.passed = 0.0
 
-    def __call__(self, weights: Mapping[str, Tensor], rows: Rows) -> Rows:
-        self.may_go.wait(10)
-        self.batches.append(rows[:, 0].tolist())
-        if (rows < 0).any():
-            raise ArithmeticError("negative")
-        return rows * 2
+    def now(self) -> float:
+        return time.monotonic() + self.passed
+
+    def __call__(self, entries: Sequence[Entry[None]]) -> list[Answer]:
+        self.batches.append([value for entry in entries for value in entry.rows[:, 0].tolist()])
+        self.passed += self.seconds * len(self.batches[-1])
+        return [entry.rows * 2 for entry in entries]
 
 
 def rows(*values: float) -> Rows:
     return np.array(values, dtype=np.float32).reshape(-1, 1)
 
 
-@pytest.fixture
-def forward() -> SlowDoubling:
-    return SlowDoubling()
+class Bench:
+    """A batcher whose batches end when told."""
+
+    def __init__(self, telemetry: Telemetry, limits: BatchLimits, seconds: float = 0.0) -> None:
+        self.compute = Doubling(seconds)
+        self.executor = HeldExecutor()
+        self.batcher: Batcher[None] = Batcher(
+            self.compute, self.executor, limits, telemetry, self.compute.now
+        )
+
+    async def ask(
+        self, *values: float, key: str = "a", caller: str = "caller", deadline: float = inf
+    ) -> "asyncio.Task[Rows]":
+        submission = self.batcher.submit(key, None, rows(*values), Terms(caller, deadline))
+        task = asyncio.create_task(submission)
+        await settled()
+        return task
+
+    async def learn_costs(self) -> None:
+        for values in ([0], [0, 0, 0, 0]):
+            await self.ask(*values)
+            await self.finish()
+
+    async def finish(self, batches: int = 1) -> None:
+        for _ in range(batches):
+            self.executor.run_next()
+            await settled()
 
 
-def batcher_on(
-    forward: SlowDoubling, telemetry: Telemetry, batch: int = 8, queue: int = 64
-) -> Batcher:
-    return Batcher(forward, ThreadPoolExecutor(1), batch, queue, telemetry)
+async def settled() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
-async def hold(batcher: Batcher, forward: SlowDoubling) -> "asyncio.Task[Rows]":
-    """Keep the engine busy, so that what is submitted next waits."""
-    forward.may_go.clear()
-    task = asyncio.create_task(batcher.submit("busy", {}, rows(0)))
-    await asyncio.sleep(0.05)
-    return task
-
-
-async def test_each_caller_gets_the_answer_to_its_own_rows(
-    forward: SlowDoubling, telemetry: Telemetry
-) -> None:
-    batcher = batcher_on(forward, telemetry)
+async def test_each_caller_gets_the_answer_to_its_own_rows(telemetry: Telemetry) -> None:
+    batcher = Batcher(Doubling(), ThreadPoolExecutor(1), BatchLimits(8, 64), telemetry)
     sent = [rows(*range(i, i + 1 + i % 3)) for i in range(20)]
     answers = await asyncio.gather(
-        *(batcher.submit(f"k{i % 3}", {}, r) for i, r in enumerate(sent))
+        *(batcher.submit(f"k{i % 3}", None, r, Terms(f"c{i % 2}")) for i, r in enumerate(sent))
     )
     for given, answer in zip(sent, answers, strict=True):
         assert np.array_equal(answer, given * 2)
 
 
-async def test_rows_of_one_task_that_wait_share_a_forward(
-    forward: SlowDoubling, telemetry: Telemetry
+async def test_free_engine_takes_everything_that_waits(telemetry: Telemetry) -> None:
+    bench = Bench(telemetry, BatchLimits(8, 64))
+    for value in range(5):
+        await bench.ask(value)
+    await bench.finish(2)
+    assert bench.compute.batches == [[0], [1, 2, 3, 4]]
+
+
+async def test_request_larger_than_a_batch_is_split_and_others_come_between(
+    telemetry: Telemetry,
 ) -> None:
-    batcher = batcher_on(forward, telemetry)
-    busy = await hold(batcher, forward)
-    waiting = [
-        asyncio.create_task(batcher.submit(key, {}, rows(value)))
-        for key, value in (("a", 1), ("b", 2), ("a", 3))
-    ]
-    await asyncio.sleep(0.01)
-    forward.may_go.set()
-    await asyncio.gather(busy, *waiting)
-    assert forward.batches == [[0], [1, 3], [2]]
+    bench = Bench(telemetry, BatchLimits(4, 64))
+    large = await bench.ask(*range(14))
+    small = await bench.ask(100, key="b")
+    await bench.finish(3)
+    assert small.done()
+    assert not large.done()
+    await bench.finish(2)
+    assert large.result().ravel().tolist() == [2 * value for value in range(14)]
+    assert max(len(batch) for batch in bench.compute.batches) <= 4
 
 
-async def test_cancelled_request_does_not_hurt_batchmates_and_is_not_computed(
-    forward: SlowDoubling, telemetry: Telemetry
-) -> None:
-    batcher = batcher_on(forward, telemetry)
-    busy = await hold(batcher, forward)
-    leaves = asyncio.create_task(batcher.submit("a", {}, rows(1)))
-    stays = asyncio.create_task(batcher.submit("a", {}, rows(2)))
-    await asyncio.sleep(0.01)
-    leaves.cancel()
-    forward.may_go.set()
-    assert (await stays).item() == 4
-    assert forward.batches == [[0], [2]]
-    await busy
+async def test_hot_task_does_not_starve_another(telemetry: Telemetry) -> None:
+    bench = Bench(telemetry, BatchLimits(8, 1000))
+    for value in range(200):
+        await bench.ask(value, key="hot")
+    cold = await bench.ask(-1, key="cold")
+    await bench.finish(2)
+    assert cold.done()
 
 
-async def test_request_cancelled_while_it_is_computed_does_not_hurt_batchmates(
-    forward: SlowDoubling, telemetry: Telemetry
-) -> None:
-    batcher = batcher_on(forward, telemetry)
-    busy = await hold(batcher, forward)
-    busy.cancel()
-    later = asyncio.create_task(batcher.submit("a", {}, rows(5)))
-    await asyncio.sleep(0.01)
-    forward.may_go.set()
-    assert (await later).item() == 10
-
-
-async def test_failing_request_fails_alone(forward: SlowDoubling, telemetry: Telemetry) -> None:
-    batcher = batcher_on(forward, telemetry)
-    busy = await hold(batcher, forward)
-    good = [asyncio.create_task(batcher.submit("a", {}, rows(i))) for i in (1, 2)]
-    bad = asyncio.create_task(batcher.submit("a", {}, rows(-1)))
-    other = asyncio.create_task(batcher.submit("b", {}, rows(7)))
-    await asyncio.sleep(0.01)
-    forward.may_go.set()
-    with pytest.raises(ArithmeticError):
-        await bad
-    assert [(await one).item() for one in (*good, other)] == [2, 4, 14]
-    await busy
-
-
-async def test_batch_never_exceeds_its_budget_of_rows_but_for_one_large_request(
-    forward: SlowDoubling, telemetry: Telemetry
-) -> None:
-    batcher = batcher_on(forward, telemetry, batch=4)
-    busy = await hold(batcher, forward)
-    sizes = [3, 2, 2, 6, 1]
-    waiting = [asyncio.create_task(batcher.submit("a", {}, rows(*range(n)))) for n in sizes]
-    await asyncio.sleep(0.01)
-    forward.may_go.set()
-    await asyncio.gather(busy, *waiting)
-    assert [len(batch) for batch in forward.batches] == [1, 3, 4, 6, 1]
-
-
-async def test_full_queue_refuses_at_once_and_has_room_again_later(
-    forward: SlowDoubling, telemetry: Telemetry
-) -> None:
-    batcher = batcher_on(forward, telemetry, queue=3)
-    busy = await hold(batcher, forward)
-    waiting = asyncio.create_task(batcher.submit("a", {}, rows(1, 2)))
-    await asyncio.sleep(0.01)
-    with pytest.raises(Saturated):
-        await batcher.submit("a", {}, rows(1, 2))
-    forward.may_go.set()
-    await asyncio.gather(busy, waiting)
-    assert len(await batcher.submit("a", {}, rows(1, 2))) == 2
+async def test_full_queue_refuses_at_once_and_says_when_to_ask_again(telemetry: Telemetry) -> None:
+    bench = Bench(telemetry, BatchLimits(4, 8), seconds=1.0)
+    await bench.ask(0)
+    await bench.finish()
+    await bench.ask(0)
+    waiting = await bench.ask(1, 2, 3, 4)
+    with pytest.raises(Saturated) as refused:
+        await bench.batcher.submit("a", None, rows(*range(5)), ANYONE)
+    assert refused.value.retry_after_seconds == pytest.approx(2, abs=0.2)
+    await bench.finish(2)
+    assert waiting.done()
     assert telemetry.registry.get_sample_value("impress_queue_rows") == 0
 
 
-async def test_every_waiter_is_resolved_where_the_executor_is_gone(
-    forward: SlowDoubling, telemetry: Telemetry
+async def test_busy_caller_leaves_room_for_others(telemetry: Telemetry) -> None:
+    bench = Bench(telemetry, BatchLimits(4, 16))
+    await bench.ask(0)
+    outcomes = [await bench.ask(value, caller="busy") for value in range(16)]
+    assert sum(isinstance(one.exception(), Saturated) for one in outcomes if one.done()) == 8
+    other = await bench.ask(*range(8), caller="other")
+    assert not other.done()
+    await bench.finish(5)
+    assert other.done()
+
+
+async def test_who_leaves_frees_its_room_before_its_turn(telemetry: Telemetry) -> None:
+    bench = Bench(telemetry, BatchLimits(4, 4))
+    await bench.ask(0)
+    leaving = await bench.ask(1, 2, 3, 4)
+    assert bench.batcher.waiting_rows == 4
+    leaving.cancel()
+    await settled()
+    assert bench.batcher.waiting_rows == 0
+    staying = await bench.ask(5, 6, 7, 8)
+    await bench.finish(2)
+    assert staying.done()
+    assert bench.compute.batches == [[0], [5, 6, 7, 8]]
+
+
+async def test_what_would_be_late_is_refused_at_once_in_words(telemetry: Telemetry) -> None:
+    bench = Bench(telemetry, BatchLimits(4, 64), seconds=1.0)
+    await bench.learn_costs()
+    for _ in range(3):
+        await bench.ask(1, 2, 3, 4)
+    now = bench.compute.now()
+    with pytest.raises(WouldBeLate, match=r"would take 1[23].* allows 1\.") as refused:
+        await bench.batcher.submit("a", None, rows(5), Terms("caller", now + 1.9))
+    assert refused.value.retry_after_seconds > 5
+    hopeful = await bench.ask(5, deadline=now + 60)
+    assert not hopeful.done()
+
+
+async def test_other_caller_is_refused_only_for_what_fair_turns_leave_ahead_of_it(
+    telemetry: Telemetry,
 ) -> None:
+    bench = Bench(telemetry, BatchLimits(8, 64), seconds=1.0)
+    await bench.learn_costs()
+    for _ in range(3):
+        await bench.ask(*range(8))
+    soon = bench.compute.now() + 20
+    assert isinstance((await bench.ask(1, deadline=soon)).exception(), WouldBeLate)
+    assert not (await bench.ask(1, caller="other", deadline=soon)).done()
+
+
+async def test_idle_engine_tries_whatever_the_estimate_says(telemetry: Telemetry) -> None:
+    bench = Bench(telemetry, BatchLimits(4, 64), seconds=60.0)
+    await bench.learn_costs()
+    bench.compute.seconds = 0.001
+    hurried = await bench.ask(1, deadline=bench.compute.now() + 1)
+    await bench.finish()
+    assert hurried.result().item() == 2
+
+
+async def test_who_waits_beyond_its_deadline_is_told_then_and_never_computed(
+    telemetry: Telemetry,
+) -> None:
+    bench = Bench(telemetry, BatchLimits(4, 64))
+    await bench.ask(0)
+    late = await bench.ask(1, deadline=bench.compute.now() + 0.01)
+    stays = await bench.ask(2)
+    with pytest.raises(DeadlinePassed):
+        await late
+    assert bench.batcher.waiting_rows == 1
+    await bench.finish(2)
+    assert stays.result().item() == 4
+    assert bench.compute.batches == [[0], [2]]
+    with pytest.raises(DeadlinePassed):
+        await bench.batcher.submit("a", None, rows(1), Terms("caller", 0.0))
+
+
+async def test_delay_lets_a_batch_fill_but_no_longer_than_a_deadline_allows(
+    telemetry: Telemetry,
+) -> None:
+    bench = Bench(telemetry, BatchLimits(4, 64, delay_ms=60_000), seconds=0.2)
+    first = await bench.ask(1, 2)
+    assert bench.executor.held == []
+    await bench.ask(3, 4)
+    await bench.finish()
+    assert first.done()
+    await bench.ask(5)
+    hurried = await bench.ask(6, deadline=bench.compute.now() + 1)
+    assert bench.executor.held == []
+    await asyncio.sleep(0.3)
+    await bench.finish()
+    assert hurried.result().item() == 12
+
+
+async def test_lone_quick_request_is_computed_without_the_executor(telemetry: Telemetry) -> None:
+    bench = Bench(telemetry, BatchLimits(8, 64, inline_ms=50), seconds=0.001)
+    await bench.ask(1)
+    await bench.finish()  # nothing is known of the first one's cost
+    quick = await bench.ask(1)
+    assert quick.done()
+    large = await bench.ask(*range(8))
+    assert large.done()
+    bench.compute.seconds = 1.0
+    await bench.ask(1)
+    slow = await bench.ask(1)
+    assert not slow.done()
+    await bench.finish()
+
+
+async def test_closed_batcher_answers_what_waits_and_takes_in_no_more(
+    telemetry: Telemetry,
+) -> None:
+    bench = Bench(telemetry, BatchLimits(4, 64))
+    busy, waiting = await bench.ask(0), await bench.ask(1)
+    closing = asyncio.create_task(bench.batcher.close())
+    await settled()
+    with pytest.raises(ShuttingDown, match="stopping"):
+        await bench.batcher.submit("a", None, rows(1), ANYONE)
+    assert not closing.done()
+    await bench.finish(2)
+    await closing
+    assert (busy.result().item(), waiting.result().item()) == (0, 2)
+
+
+async def test_every_waiter_is_resolved_where_the_executor_is_gone(telemetry: Telemetry) -> None:
     executor = ThreadPoolExecutor(1)
-    batcher = Batcher(forward, executor, 8, 64, telemetry)
+    batcher = Batcher(Doubling(), executor, BatchLimits(8, 64), telemetry)
     executor.shutdown()
     outcomes = await asyncio.wait_for(
         asyncio.gather(
-            *(batcher.submit("a", {}, rows(i)) for i in range(3)), return_exceptions=True
+            *(batcher.submit("a", None, rows(i), ANYONE) for i in range(3)),
+            return_exceptions=True,
         ),
         5,
     )
     assert [type(outcome) for outcome in outcomes] == [RuntimeError] * 3
+
+
+async def test_computation_that_answers_too_few_resolves_every_waiter(
+    telemetry: Telemetry,
+) -> None:
+    def forgetful(entries: Sequence[Entry[None]]) -> list[Answer]:
+        return [entry.rows for entry in entries[1:]]
+
+    batcher = Batcher(forgetful, ThreadPoolExecutor(1), BatchLimits(8, 64), telemetry)
+    with pytest.raises(ValueError, match="expected 1 answers of a batch, got 0"):
+        await batcher.submit("a", None, rows(1), ANYONE)
+
+
+async def test_every_waiter_is_resolved_where_the_run_is_cancelled(telemetry: Telemetry) -> None:
+    bench = Bench(telemetry, BatchLimits(4, 64))
+    asked = [await bench.ask(0), await bench.ask(1)]
+    future, _, _ = bench.executor.held[0]
+    future.cancel()
+    await settled()
+    assert all(one.cancelled() for one in asked)
+    assert bench.batcher.waiting_rows == 0

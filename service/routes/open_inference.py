@@ -13,6 +13,7 @@ from model_store.errors import UnknownTask
 from service.engine.engine import Engine
 from service.engine.predictor import Prediction
 from service.errors import InvalidInput
+from service.routes.departure import WhileCallerWaits
 from service.routes.terms import terms_of
 from service.rows import checked_rows, parsed_body
 from service.schemas import (
@@ -81,10 +82,11 @@ def open_inference_router(engine: Engine, settings: Settings) -> APIRouter:
         if unknown:
             raise InvalidInput(f"outputs: expected {', '.join(_OUTPUTS)}, got {', '.join(unknown)}")
         rows = _rows(body.inputs[0], preprocessing.row_length, settings.max_request_rows)
-        if task == AUTO:
-            prediction = await engine.predictor.infer(rows, "short-list", terms)
-        else:
-            prediction = await engine.predictor.predict(task, rows, terms)
+        async with WhileCallerWaits(request):
+            if task == AUTO:
+                prediction = await engine.predictor.infer(rows, "short-list", terms)
+            else:
+                prediction = await engine.predictor.predict(task, rows, terms)
         return _response(task, body.id, prediction, wanted)
 
     return router

@@ -13,6 +13,7 @@ from service.engine.predictor import Prediction
 from service.engine.task_identifier import Identification, Method
 from service.errors import InvalidInput, MalformedRequest, UnsupportedMedia
 from service.images import row_from_image
+from service.routes.departure import WhileCallerWaits
 from service.routes.terms import terms_of
 from service.rows import checked_rows, parsed_body
 from service.schemas import (
@@ -76,10 +77,11 @@ def predict_router(engine: Engine, settings: Settings) -> APIRouter:
                 "expected application/json, image/png, image/jpeg or multipart/form-data, "
                 f"got {media or 'no content type'}"
             )
-        if task is None:
-            prediction = await engine.predictor.infer(rows, method, terms)
-        else:
-            prediction = await engine.predictor.predict(task, rows, terms)
+        async with WhileCallerWaits(request):
+            if task is None:
+                prediction = await engine.predictor.infer(rows, method, terms)
+            else:
+                prediction = await engine.predictor.predict(task, rows, terms)
         answer = _response(prediction)
         return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
 

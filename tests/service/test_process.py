@@ -69,6 +69,20 @@ def test_terminated_service_drains_before_it_stops(store: Store) -> None:
         assert logits(client, "task-0")
 
 
+def test_rows_of_a_caller_who_left_are_never_computed(store: Store) -> None:
+    with running_service(Path(str(store.files)), MAX_BATCH_DELAY_MS="1000") as client:
+        logits(client, "task-0")
+        computed = sample(client, "impress_batch_rows_sum")
+        with pytest.raises(httpx2.TimeoutException):
+            client.post("/v1/predict", json={"task": "task-0", "inputs": ROWS}, timeout=0.3)
+        deadline = time.monotonic() + 10
+        while sample(client, 'impress_rejected_total{reason="left"}') < 1:
+            assert time.monotonic() < deadline
+        assert sample(client, "impress_queue_rows") == 0
+        time.sleep(1)
+        assert sample(client, "impress_batch_rows_sum") == computed
+
+
 def test_redis_shares_composed_weights_between_restarts(
     store: Store, own_redis: RedisServer
 ) -> None:

@@ -140,6 +140,33 @@ async def test_busy_caller_leaves_room_for_others(telemetry: Telemetry) -> None:
     assert other.done()
 
 
+async def test_caller_with_nothing_that_waits_gets_no_more_than_is_free(
+    telemetry: Telemetry,
+) -> None:
+    bench = Bench(telemetry, BatchLimits(4, 16))
+    await bench.ask(0)
+    await bench.ask(*range(12), caller="busy")
+    with pytest.raises(Saturated, match="12 rows wait, 0 of them this caller's: 5 more"):
+        await bench.batcher.submit("a", None, rows(*range(5)), Terms("other"))
+    assert not (await bench.ask(*range(4), caller="other")).done()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_who_leaves_just_before_its_batch_is_taken_is_not_computed(
+    telemetry: Telemetry, turns: int
+) -> None:
+    bench = Bench(telemetry, BatchLimits(4, 64))
+    await bench.ask(0)
+    leaving = await bench.ask(1)
+    bench.executor.run_next()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    was_taken = bool(bench.executor.held)
+    leaving.cancel()
+    await settled()
+    assert bool(bench.executor.held) == was_taken
+
+
 async def test_who_leaves_frees_its_room_before_its_turn(telemetry: Telemetry) -> None:
     bench = Bench(telemetry, BatchLimits(4, 4))
     await bench.ask(0)

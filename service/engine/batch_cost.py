@@ -20,11 +20,6 @@ class BatchCost:
         self._squares = 0.0
         self._products = 0.0
 
-    @property
-    def known(self) -> bool:
-        """Whether any batch was seen."""
-        return self._weight > 0
-
     def learn(self, rows: int, seconds: float) -> None:
         """A batch of `rows` rows took `seconds`."""
         self._weight = _DECAY * self._weight + 1
@@ -37,7 +32,7 @@ class BatchCost:
 
     def seconds(self, rows: int, batch_rows: int) -> float:
         """For `rows` rows in batches of up to `batch_rows`; 0 where nothing is known."""
-        if not self.known:
+        if not self._weight:
             return 0.0
         # Batches of one size say nothing of what a row costs; then it is taken to cost nothing,
         # so that what could be answered is not refused for want of knowing.
@@ -48,6 +43,6 @@ class BatchCost:
 
     def seconds_at_most(self, rows: int) -> float:
         """For one batch, were its cost all in its rows where it is larger than those seen."""
-        if not self.known:
+        if not self._weight:
             return float("inf")
         return self._mean_seconds * max(1.0, rows / self._mean_rows)

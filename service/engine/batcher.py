@@ -57,7 +57,7 @@ class Batcher(Generic[Payload]):
         self._start_by = 0.0
         self._changed = asyncio.Event()
         self._closed = False
-        telemetry.queue_rows.set_function(lambda: self._queue.rows)
+        telemetry.queue_rows.set_function(lambda: self.waiting_rows)
 
     @property
     def waiting_rows(self) -> int:

@@ -41,6 +41,9 @@ def test_environment_variables_are_settings_and_empty_ones_are_unset(
         {"redis_url": "http://127.0.0.1"},
         {"max_request_rows": 10_000},
         {"inference_margin_nats": -1},
+        {"max_batch_delay_ms": -1},
+        {"max_inline_ms": 100},
+        {"request_timeout_ms": 0},
         {"no_such_setting": 1},
     ],
 )

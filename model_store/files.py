@@ -1,10 +1,14 @@
-"""Where a store's bytes live: read, list, and write each file whole or not at all.
+"""Where a store's bytes live: read, list, append, and write each file whole or not at all.
 
-The local folder is the one implementation; an object store can stand behind the same interface.
+The local folder is the one implementation. An object store can stand behind the same interface: a
+segment is then as many objects as there were appends, and the lock a conditional write.
 """
 
+import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -17,14 +21,29 @@ class Files(Protocol):
     def read(self, path: str) -> bytes:
         """The whole file. Raises `FileNotFoundError`."""
 
+    def read_part(self, path: str, start: int, length: int) -> bytes:
+        """So many bytes from `start`, fewer where the file ends. Raises `FileNotFoundError`."""
+
+    def size(self, path: str) -> int:
+        """The file's length in bytes. Raises `FileNotFoundError`."""
+
     def write(self, path: str, data: bytes) -> None:
         """Make `data` the file's content, atomically and durably, replacing what was there."""
+
+    def append(self, path: str, data: bytes) -> None:
+        """Add `data` to the end of a file that exists, durably; a failure may leave part of it.
+
+        Readers see the file grow from its beginning. Raises `FileNotFoundError`.
+        """
 
     def remove(self, path: str) -> None:
         """Remove a file, durably. Raises `FileNotFoundError`."""
 
     def names(self, folder: str) -> list[str]:
         """Sorted names directly in a folder, files and folders alike; empty where there is none."""
+
+    def lock(self, path: str) -> AbstractContextManager[None]:
+        """Wait to be the only one who holds this lock, of all threads and processes."""
 
 
 class LocalFolder:
@@ -38,6 +57,13 @@ class LocalFolder:
 
     def read(self, path: str) -> bytes:
         return (self.root / path).read_bytes()
+
+    def read_part(self, path: str, start: int, length: int) -> bytes:
+        with (self.root / path).open("rb", buffering=0) as file:
+            return os.pread(file.fileno(), length, start)
+
+    def size(self, path: str) -> int:
+        return (self.root / path).stat().st_size
 
     def write(self, path: str, data: bytes) -> None:
         target = self.root / path
@@ -54,6 +80,16 @@ class LocalFolder:
             raise
         _sync_folder(target.parent)
 
+    def append(self, path: str, data: bytes) -> None:
+        descriptor = os.open(self.root / path, os.O_WRONLY | os.O_APPEND)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
     def remove(self, path: str) -> None:
         target = self.root / path
         target.unlink()
@@ -64,6 +100,15 @@ class LocalFolder:
             return sorted(entry.name for entry in os.scandir(self.root / folder))
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    @contextmanager
+    def lock(self, path: str) -> Iterator[None]:
+        target = self.root / path
+        self._make_folder(target.parent)
+        # A file handle for each holder: the lock is the handle's, so it parts threads too.
+        with target.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():

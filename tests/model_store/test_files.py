@@ -1,3 +1,5 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,28 @@ def test_removed_file_is_gone(tmp_path: Path) -> None:
     files.write("a/x", b"")
     files.remove("a/x")
     assert files.names("a") == []
+
+
+def test_appended_bytes_are_at_the_end_and_can_be_read_in_parts(tmp_path: Path) -> None:
+    files = LocalFolder(tmp_path)
+    files.write("a/x", b"begun, ")
+    files.append("a/x", b"and gone on")
+    assert files.size("a/x") == 18
+    assert files.read_part("a/x", 7, 3) == b"and"
+    assert files.read_part("a/x", 14, 100) == b"e on"
+    with pytest.raises(FileNotFoundError):
+        files.append("a/nothing", b"x")
+
+
+def test_lock_is_held_by_one_thread_at_a_time(tmp_path: Path) -> None:
+    files = LocalFolder(tmp_path)
+    held: list[int] = []
+
+    def hold(_: int) -> int:
+        with files.lock("a/lock"):
+            held.append(1)
+            time.sleep(0.001)
+            return len(held) - held.pop()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(hold, range(40))) == {0}

@@ -1,4 +1,4 @@
-"""`python -m model_store`: verify or list a store from the command line. Changes nothing."""
+"""`python -m model_store`: verify, list or compact a store from the command line."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +26,23 @@ def verify(store: Folder) -> None:
         typer.echo(f"{store / finding.path}: {finding.problem}")
     typer.echo(f"{verification.tasks} tasks whole, {len(verification.findings)} findings")
     raise typer.Exit(1 if verification.findings else 0)
+
+
+@app.command()
+def compact(store: Folder) -> None:
+    """Drop deleted tasks and earlier versions from the disk, whoever reads or writes meanwhile."""
+    try:
+        opened = Store.open(store)
+        before = opened.log.whole_bytes
+        dropped = opened.unreadable()
+        opened.compact()
+    except StoreError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    for where, problem in dropped.items():
+        typer.echo(f"dropped: {store / where}: {problem}")
+    tasks, after = len(opened.log.current), opened.log.whole_bytes
+    typer.echo(f"{tasks} tasks in {after} bytes, {before} before")
 
 
 @app.command("list")

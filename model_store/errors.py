@@ -3,10 +3,10 @@
 StoreError
 ├── StoreNotFound          no manifest where one was looked for
 ├── StoreExists            a store is there already
-├── CorruptStore           manifest or bank damaged, or of an unknown version
-├── UnknownTask            no task of that name
+├── CorruptStore           manifest, bank or list of segments damaged, or of an unknown version
+├── UnknownTask            no task of that name, or no such version of it
 ├── InvalidTaskName        a name outside the stated alphabet, or a reserved one
-├── CorruptArtifact        bytes that are no whole artifact or pointer, or not what they promise
+├── CorruptArtifact        bytes that are no whole artifact, or not what they promise
 ├── InvalidArtifact        a whole artifact whose values or shapes cannot serve
 └── IncompatibleBackbone   an artifact made for other weights, another bank or other inputs
 """
@@ -25,11 +25,11 @@ class StoreExists(StoreError):
 
 
 class CorruptStore(StoreError):
-    """The manifest or the bank cannot be read, or does not match its fingerprint."""
+    """Manifest, bank or segments cannot be read, or do not match what is said of them."""
 
 
 class UnknownTask(StoreError):
-    """No task of that name."""
+    """No task of that name, or no such version of it."""
 
 
 class InvalidTaskName(StoreError):
@@ -37,7 +37,7 @@ class InvalidTaskName(StoreError):
 
 
 class CorruptArtifact(StoreError):
-    """Bytes that are no whole artifact, or not those their name promises; a damaged pointer."""
+    """Bytes that are no whole artifact, or not those that their hash promises."""
 
 
 class InvalidArtifact(StoreError):

@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from masked_network.mask_bank import BankKind, Spread
 from model_store.errors import CorruptStore
 from model_store.preprocessing import Preprocessing
 
-MANIFEST_VERSION: Final = 1
+MANIFEST_VERSION: Final = 2
 
 Fingerprint = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -21,6 +21,12 @@ _SHORT_DIGITS = 16
 def short_fingerprint(fingerprint: str) -> str:
     """The first 16 of a fingerprint's hexadecimal digits, for where bytes count."""
     return fingerprint.removeprefix("sha256:")[:_SHORT_DIGITS]
+
+
+def _readable_version(found: object) -> object:
+    if found == 1:
+        raise ValueError("1, a store with a folder for each task, is no longer read: make it again")
+    return found
 
 
 class _Record(BaseModel):
@@ -70,7 +76,7 @@ class BankRecord(_Record):
 class Manifest(_Record):
     """Everything that a store's tasks share."""
 
-    version: Literal[1] = MANIFEST_VERSION
+    version: Annotated[Literal[2], BeforeValidator(_readable_version)] = MANIFEST_VERSION
     created: datetime
     backbone: BackboneRecord
     bank: BankRecord

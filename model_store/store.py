@@ -1,11 +1,10 @@
 """The store in a folder: open, list, load, publish, delete. Every change is atomic and durable.
 
-Layout: `manifest.json`, `bank.safetensors` where the bank was learned, and for each task
-`tasks/<task>/<content hash>.safetensors` with a file `current` that names the hash being served.
+Layout: `manifest.json`, `bank.safetensors` where the bank was learned, and `segments/`, a log of
+everything that was published and deleted. The service and the trainer may write at once.
 """
 
-import hashlib
-import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from model_store.bank_file import BANK_FILE, bank_file
@@ -18,27 +17,29 @@ from model_store.errors import (
     UnknownTask,
 )
 from model_store.files import Files, LocalFolder
+from model_store.log_writer import SEGMENT_BYTES, Change, LogWriter
 from model_store.manifest import Manifest
 from model_store.network import FrozenNetwork, frozen_network
+from model_store.segment_file import DELETED
+from model_store.segment_list import LIST_FILE, SegmentList, segment_path
 from model_store.task_artifact import TaskArtifact, checked_task_name, parse_artifact
+from model_store.task_log import TaskLog
 
 MANIFEST_FILE = "manifest.json"
-TASKS_FOLDER = "tasks"
-CURRENT_FILE = "current"
-
-_POINTER = re.compile(rb"([0-9a-f]{64})\n")
 
 
 class Store:
-    """A store that exists. Tasks are read from disk at each call; nothing is cached here."""
+    """A store that exists. It remembers where each task lies, and reads artifacts when asked."""
 
     def __init__(self, files: Files, network: FrozenNetwork) -> None:
         self.files = files
         self.network = network
+        self.log = TaskLog(files)
+        self._writer = LogWriter(self.log)
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
-        """Open the store in `folder`, its fingerprints verified.
+        """Open the store in `folder`, its fingerprints verified and its tasks found.
 
         Raises `StoreNotFound` or `CorruptStore`.
         """
@@ -51,7 +52,9 @@ class Store:
             bank_bytes = None if manifest.bank.seed is not None else files.read(BANK_FILE)
         except FileNotFoundError as error:
             raise CorruptStore(f"{BANK_FILE}: missing, though the bank was learned") from error
-        return cls(files, frozen_network(manifest, bank_bytes))
+        store = cls(files, frozen_network(manifest, bank_bytes))
+        store.log.refresh()
+        return store
 
     @classmethod
     def create(cls, folder: Path, network: FrozenNetwork) -> "Store":
@@ -61,28 +64,25 @@ class Store:
             raise StoreExists(f"{folder} holds a store already")
         if network.manifest.bank.seed is None:
             files.write(BANK_FILE, bank_file(network.bank, network.segments))
+        files.write(LIST_FILE, SegmentList().to_bytes())
         # The manifest last: a store without one does not exist.
         files.write(MANIFEST_FILE, network.manifest.to_bytes())
         return cls(files, network)
 
     def task_ids(self) -> list[str]:
-        """The published tasks, sorted; those of a damaged pointer too."""
-        return [task for task in self.files.names(TASKS_FOLDER) if self._exists(task)]
+        """The published tasks, sorted; those of damaged artifacts too."""
+        self.log.refresh()
+        return sorted(self.log.current)
 
     def current_hash(self, task_id: str) -> str | None:
-        """The content hash being served for a task; None where there is no such task.
+        """The content hash of a task's current artifact; None where there is no such task.
 
-        Raises `InvalidTaskName`, or `CorruptArtifact` where the pointer is damaged.
+        Raises `InvalidTaskName`.
         """
-        path = f"{TASKS_FOLDER}/{checked_task_name(task_id)}/{CURRENT_FILE}"
-        try:
-            pointer = self.files.read(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        match = _POINTER.fullmatch(pointer)
-        if match is None:
-            raise CorruptArtifact(f"{path}: expected a content hash, got {pointer[:80]!r}")
-        return match[1].decode()
+        checked_task_name(task_id)
+        self.log.refresh()
+        entry = self.log.current.get(task_id)
+        return None if entry is None else entry.content_hash.hex()
 
     def load(self, task_id: str) -> TaskArtifact:
         """A task's current artifact, verified against its hash and this store's network.
@@ -90,23 +90,14 @@ class Store:
         Raises `InvalidTaskName`, `UnknownTask`, `CorruptArtifact`, `InvalidArtifact` or
         `IncompatibleBackbone`.
         """
-        content_hash = self.current_hash(task_id)
-        if content_hash is None:
-            raise UnknownTask(f"no task {task_id!r}")
-        return self.load_version(task_id, content_hash)
+        return self._checked(self.log.read_current(checked_task_name(task_id)))
 
     def load_version(self, task_id: str, content_hash: str) -> TaskArtifact:
-        """One version of a task by its content hash; raises as `load` does."""
-        path = artifact_path(checked_task_name(task_id), content_hash)
-        try:
-            data = self.files.read(path)
-        except FileNotFoundError as error:
-            raise CorruptArtifact(f"{path}: missing") from error
-        if hashlib.sha256(data).hexdigest() != content_hash:
-            raise CorruptArtifact(f"{path}: {len(data)} bytes that do not hash to the file's name")
-        artifact = parse_artifact(data)
-        check_artifact(self.network, artifact)
-        return artifact
+        """One version of a task by its content hash; raises as `load` does.
+
+        Earlier versions are there until the store is compacted, and are looked for in all of it.
+        """
+        return self._checked(self.log.read_version(checked_task_name(task_id), content_hash))
 
     def publish(self, task_id: str, artifact: TaskArtifact) -> bool:
         """Make `artifact` the task's current one; True where the task is new.
@@ -114,29 +105,66 @@ class Store:
         After the return it survives a crash; before it the earlier one stays whole. Raises
         `InvalidTaskName`, `InvalidArtifact` or `IncompatibleBackbone`, and changes nothing then.
         """
-        checked_task_name(task_id)
-        check_artifact(self.network, artifact)
-        created = not self._exists(task_id)
-        self.files.write(artifact_path(task_id, artifact.content_hash), artifact.content)
-        pointer = f"{TASKS_FOLDER}/{task_id}/{CURRENT_FILE}"
-        self.files.write(pointer, f"{artifact.content_hash}\n".encode())
-        return created
+        return self.publish_many([(task_id, artifact)]) == 1
+
+    def publish_many(self, tasks: Iterable[tuple[str, TaskArtifact]]) -> int:
+        """Publish tasks that are at hand, many with one sync; how many of them are new.
+
+        Raises as `publish` does; then, or after a crash, some of the tasks before are published.
+        """
+        created = 0
+        changes: list[Change] = []
+        gathered = 0
+        for task_id, artifact in tasks:
+            check_artifact(self.network, artifact)
+            content_hash = bytes.fromhex(artifact.content_hash)
+            changes.append(Change(checked_task_name(task_id), content_hash, artifact.content))
+            gathered += len(artifact.content)
+            if gathered > SEGMENT_BYTES // 2:
+                created += self._publish(changes)
+                changes, gathered = [], 0
+        return created + self._publish(changes)
 
     def delete(self, task_id: str) -> None:
         """Remove a task and all its versions. Raises `UnknownTask`."""
-        if not self._exists(checked_task_name(task_id)):
-            raise UnknownTask(f"no task {task_id!r}")
-        folder = f"{TASKS_FOLDER}/{task_id}"
-        # The pointer first: from then on the task does not exist, whatever is left behind.
-        self.files.remove(f"{folder}/{CURRENT_FILE}")
-        for name in self.files.names(folder):
-            self.files.remove(f"{folder}/{name}")
+        checked_task_name(task_id)
+        with self._writer.changing():
+            if task_id not in self.log.current:
+                raise UnknownTask(f"no task {task_id!r}")
+            self._writer.append([Change(task_id, DELETED, b"")])
 
-    def _exists(self, task_id: str) -> bool:
-        # The pointer is not read: a task with a damaged one can be published again, or deleted.
-        return CURRENT_FILE in self.files.names(f"{TASKS_FOLDER}/{task_id}")
+    def compact(self) -> None:
+        """Drop deleted tasks, earlier versions and unreadable bytes from the disk."""
+        with self._writer.changing():
+            self._writer.compact()
 
+    def unreadable(self) -> dict[str, str]:
+        """What is damaged beyond a task's name: where, and what is wrong."""
+        return {
+            f"{segment_path(one.segment)} at byte {one.start}": (
+                f"{one.end - one.start} bytes that are no entry; what they held is lost"
+            )
+            for one in self.log.unreadable
+        }
 
-def artifact_path(task_id: str, content_hash: str) -> str:
-    """Where a version of a task lies, relative to the store."""
-    return f"{TASKS_FOLDER}/{task_id}/{content_hash}.safetensors"
+    def _publish(self, changes: list[Change]) -> int:
+        with self._writer.changing():
+            before = self.log.current.keys()
+            created = len({change.task_id for change in changes} - before)
+            self._writer.append([change for change in changes if not self._stands(change)])
+        return created
+
+    def _stands(self, change: Change) -> bool:
+        """Whether the task's current artifact is this one already, and whole."""
+        entry = self.log.current.get(change.task_id)
+        if entry is None or entry.content_hash != change.content_hash:
+            return False
+        try:
+            return self.log.read(entry) == change.content
+        except CorruptArtifact:
+            return False
+
+    def _checked(self, data: bytes) -> TaskArtifact:
+        artifact = parse_artifact(data)
+        check_artifact(self.network, artifact)
+        return artifact

@@ -1,17 +1,22 @@
-"""Verify a whole store: read every file, and name each that is damaged, left over or foreign."""
+"""Verify a whole store: read every byte, and name what is damaged, left over or foreign."""
 
-import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from model_store.bank_file import BANK_FILE
 from model_store.compatibility import check_artifact
-from model_store.errors import CorruptArtifact, CorruptStore, InvalidTaskName, StoreError
+from model_store.errors import CorruptArtifact, CorruptStore, StoreError
 from model_store.files import TEMPORARY_PREFIX
-from model_store.store import CURRENT_FILE, MANIFEST_FILE, TASKS_FOLDER, Store
-from model_store.task_artifact import checked_task_name, parse_artifact
+from model_store.log_writer import LOCK_FILE, leftovers
+from model_store.segment_file import Entry, Unreadable, heads_are_whole
+from model_store.segment_list import LIST_FILE, SEGMENTS_FOLDER, segment_path
+from model_store.store import MANIFEST_FILE, Store
+from model_store.task_artifact import parse_artifact
 
-_SUFFIX = ".safetensors"
+_LEFT_OVER = "left over from a write that did not finish; it can be removed"
+_TORN = "left over from a write that did not finish; the next compaction drops them"
+_FOREIGN = "not a file of a store"
 
 
 @dataclass(frozen=True)
@@ -37,76 +42,55 @@ def verify_store(folder: Path) -> Verification:
     except CorruptStore as error:
         path, _, problem = str(error).partition(": ")
         return Verification(0, (Finding(path, problem),))
-    findings = _foreign(store)
-    for task_id in store.files.names(TASKS_FOLDER):
-        findings += _task_findings(store, task_id)
-    whole = sum(_loads(store, task_id) for task_id in store.task_ids())
+    findings = [*_strange_files(store)]
+    damaged: set[Entry] = set()
+    for segment in store.log.segments:
+        findings += _segment_findings(store, segment, damaged)
+    whole = len(store.log.current.keys() - {entry.task_id for entry in damaged})
     return Verification(whole, tuple(findings))
 
 
-def _loads(store: Store, task_id: str) -> bool:
-    try:
-        store.load(task_id)
-    except (StoreError, OSError):
-        return False
-    return True
-
-
-def _foreign(store: Store) -> list[Finding]:
-    known = {MANIFEST_FILE, TASKS_FOLDER}
+def _strange_files(store: Store) -> Iterator[Finding]:
+    known = {MANIFEST_FILE, SEGMENTS_FOLDER, LIST_FILE, LOCK_FILE}
+    known |= set(map(segment_path, store.log.segments))
     if store.network.manifest.bank.seed is None:
         known.add(BANK_FILE)
-    return [
-        Finding(name, _describe_foreign(name))
-        for name in store.files.names("")
-        if name not in known
-    ]
+    left = set(leftovers(store.files, store.log.segments))
+    within = (f"{SEGMENTS_FOLDER}/{name}" for name in store.files.names(SEGMENTS_FOLDER))
+    for path in [*store.files.names(""), *within]:
+        if path in left or path.startswith(TEMPORARY_PREFIX):
+            yield Finding(path, _LEFT_OVER)
+        elif path not in known:
+            yield Finding(path, _FOREIGN)
 
 
-def _describe_foreign(name: str) -> str:
-    if name.startswith(TEMPORARY_PREFIX):
-        return "left over from a write that did not finish; it can be removed"
-    return "not a file of a store"
-
-
-def _task_findings(store: Store, task_id: str) -> list[Finding]:
-    folder = f"{TASKS_FOLDER}/{task_id}"
-    if task_id.startswith(TEMPORARY_PREFIX):
-        return [Finding(folder, _describe_foreign(task_id))]
-    try:
-        checked_task_name(task_id)
-    except InvalidTaskName as error:
-        return [Finding(folder, str(error))]
-    findings = []
-    names = store.files.names(folder)
-    try:
-        current = store.current_hash(task_id)
-    except CorruptArtifact as error:
-        findings.append(Finding(f"{folder}/{CURRENT_FILE}", str(error).partition(": ")[2]))
-        current = None
-    if current is not None and current + _SUFFIX not in names:
-        findings.append(Finding(f"{folder}/{current}{_SUFFIX}", "missing, though it is current"))
-    for name in names:
-        if name == CURRENT_FILE:
+def _segment_findings(store: Store, segment: int, damaged: set[Entry]) -> Iterator[Finding]:
+    """What is wrong in a segment; adds to `damaged` what of it some task is served by."""
+    path = segment_path(segment)
+    for one in store.log.entries(segment):
+        if isinstance(one, Unreadable):
+            yield Finding(path, f"{one.end - one.start} bytes at {one.start} are no entry")
             continue
-        path = f"{folder}/{name}"
-        if not name.endswith(_SUFFIX):
-            findings.append(Finding(path, _describe_foreign(name)))
-        elif problem := _artifact_problem(store, path, name.removesuffix(_SUFFIX)):
-            findings.append(Finding(path, problem))
-    return findings
+        problem = None if one.deletes else _content_problem(store, one)
+        if problem is not None:
+            if store.log.current.get(one.task_id) == one:
+                damaged.add(one)
+            yield Finding(path, problem)
+        if not heads_are_whole(store.files.read_part(path, one.start, one.end - one.start), one):
+            where = f"task {one.task_id!r} at byte {one.start}"
+            yield Finding(path, f"{where}: one of its two heads is damaged; `compact` mends it")
+    torn = store.log.torn_bytes(segment)
+    if torn:
+        yield Finding(path, f"{torn} bytes at its end: {_TORN}")
 
 
-def _artifact_problem(store: Store, path: str, content_hash: str) -> str | None:
+def _content_problem(store: Store, entry: Entry) -> str | None:
     try:
-        data = store.files.read(path)
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    actual = hashlib.sha256(data).hexdigest()
-    if actual != content_hash:
-        return f"{len(data)} bytes that hash to {actual}, not to the file's name"
+        data = store.log.read(entry)
+    except CorruptArtifact as error:
+        return str(error).removeprefix(f"{segment_path(entry.segment)}: ")
     try:
         check_artifact(store.network, parse_artifact(data))
     except StoreError as error:
-        return str(error)
+        return f"task {entry.task_id!r} at byte {entry.start}: {error}"
     return None

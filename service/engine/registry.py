@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from model_store.errors import StoreError, UnknownTask
+from model_store.errors import CorruptStore, StoreError, UnknownTask
 from model_store.store import Store
 from model_store.task_artifact import TaskArtifact, checked_task_name, parse_artifact
 from service.errors import StoreUnavailable
@@ -50,7 +50,7 @@ class TaskRegistry:
         self.damaged: dict[str, str] = {}
 
     def load_all(self) -> None:
-        """Read every task of the store; a damaged one is told of and left out. Blocks."""
+        """Read every task of the store; what is damaged is told of and left out. Blocks."""
         for task_id in self._store.task_ids():
             try:
                 self._tasks[task_id] = RegisteredTask(task_id, self._store.load(task_id))
@@ -59,6 +59,9 @@ class TaskRegistry:
             except StoreError as error:
                 self.damaged[task_id] = str(error)
                 _log.error("task %s is left out: %s", task_id, error)
+        for where, problem in self._store.unreadable().items():
+            self.damaged[where] = problem
+            _log.error("%s: %s", where, problem)
         self._changed()
 
     def __len__(self) -> int:
@@ -109,9 +112,10 @@ class TaskRegistry:
     async def _off_loop(self, work: Callable[[], Result]) -> Result:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-        except OSError as error:
+        except (OSError, CorruptStore) as error:
             _log.error("the store cannot be changed: %s", error)
-            raise StoreUnavailable(f"the store cannot be changed now: {error.strerror}") from error
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise StoreUnavailable(f"the store cannot be changed now: {why}") from error
 
     def _changed(self) -> None:
         self._snapshot = None

@@ -111,7 +111,7 @@ def test_everything_copied_exists_and_is_in_the_build_context(
         ".env",
         "service/__pycache__/app.cpython-311.pyc",
         "store/manifest.json",
-        "store/tasks/a/0.safetensors",
+        "store/segments/00000001.seg",
         "task.safetensors",
         "tests/conftest.py",
         "training/__main__.py",

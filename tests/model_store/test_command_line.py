@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from model_store.network import FrozenNetwork
-from model_store.store import Store, artifact_path
+from model_store.store import Store
 from model_store.task_artifact import TaskArtifact
+from tests.damage import damage_content
 
 MakeArtifact = Callable[..., TaskArtifact]
 
@@ -46,21 +47,34 @@ def test_verify_names_each_damaged_file_and_exits_with_one(
     artifact = make_artifact(network)
     store.publish("clothes", artifact)
     store.publish("digits", artifact)
-    path = folder / artifact_path("clothes", artifact.content_hash)
-    path.write_bytes(artifact.content[:-1])
+    damage_content(folder, "clothes")
     (folder / ".tmp-1").write_bytes(b"")
     verified = model_store("verify", folder)
     assert verified.returncode == 1
     leftover, damaged, summary = verified.stdout.splitlines()
     assert leftover.startswith(f"{folder / '.tmp-1'}: ")
-    assert damaged.startswith(f"{path}: ")
+    assert damaged.startswith(f"{folder / 'segments/00000001.seg'}: task 'clothes' at byte ")
     assert summary == "1 tasks whole, 2 findings"
     listed = model_store("list", folder)
     assert listed.returncode == 2
-    assert listed.stderr.startswith(f"error: {path.relative_to(folder)}: ")
+    assert listed.stderr.startswith("error: segments/00000001.seg: task 'clothes' at ")
 
 
-@pytest.mark.parametrize("command", ["verify", "list"])
+def test_compact_drops_what_is_dead_and_says_how_much(
+    store: Store, folder: Path, network: FrozenNetwork, make_artifact: MakeArtifact
+) -> None:
+    for seed in range(3):
+        store.publish("clothes", make_artifact(network, seed=seed))
+    before = store.log.whole_bytes
+    compacted = model_store("compact", folder)
+    assert (compacted.returncode, compacted.stderr) == (0, "")
+    assert store.load("clothes").content == make_artifact(network, seed=2).content
+    after = store.log.whole_bytes
+    assert compacted.stdout == f"1 tasks in {after} bytes, {before} before\n"
+    assert 2 * after < before
+
+
+@pytest.mark.parametrize("command", ["verify", "list", "compact"])
 def test_folder_without_a_store_is_an_error_without_a_traceback(
     tmp_path: Path, command: str
 ) -> None:

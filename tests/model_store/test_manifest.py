@@ -16,8 +16,8 @@ def test_manifest_read_back_is_the_manifest_written(each_network: FrozenNetwork)
     assert Manifest.from_bytes(data, "manifest.json").to_bytes() == data
 
 
-def _version_two(manifest: dict[str, Any]) -> None:
-    manifest["version"] = 2
+def _later_version(manifest: dict[str, Any]) -> None:
+    manifest["version"] = 3
 
 
 def _no_seed(manifest: dict[str, Any]) -> None:
@@ -39,7 +39,7 @@ def _infinite_deviation(manifest: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("damage", "where"),
     [
-        (_version_two, "version"),
+        (_later_version, "version"),
         (_no_seed, r"backbone\.seed"),
         (_unknown_field, r"backbone\.dropout"),
         (_learned_with_seed, "bank"),

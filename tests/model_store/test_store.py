@@ -1,4 +1,6 @@
+import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,9 @@ from model_store.errors import (
     UnknownTask,
 )
 from model_store.network import FrozenNetwork
-from model_store.store import Store, artifact_path
+from model_store.store import Store
 from model_store.task_artifact import TaskArtifact
+from tests.damage import damage_content
 
 MakeArtifact = Callable[..., TaskArtifact]
 
@@ -56,7 +59,8 @@ def test_only_a_learned_bank_has_a_file(tmp_path: Path, each_network: FrozenNetw
     Store.create(tmp_path / "store", each_network)
     seeded = each_network.manifest.bank.kind in ("partition", "random")
     learned = set() if seeded else {"bank.safetensors"}
-    assert set(contents(tmp_path / "store")) == {"manifest.json"} | learned
+    expected = {"manifest.json", "segments/list.json"} | learned
+    assert set(contents(tmp_path / "store")) == expected
 
 
 def test_new_store_has_no_tasks(store: Store) -> None:
@@ -94,13 +98,15 @@ def test_publishing_the_same_artifact_twice_changes_nothing(
 
 
 def test_deleted_task_is_gone_with_all_its_versions(
-    store: Store, folder: Path, network: FrozenNetwork, make_artifact: MakeArtifact
+    store: Store, network: FrozenNetwork, make_artifact: MakeArtifact
 ) -> None:
-    empty = contents(folder)
-    for seed in (1, 2):
-        store.publish("clothes", make_artifact(network, seed=seed))
+    versions = [make_artifact(network, seed=seed) for seed in (1, 2)]
+    for version in versions:
+        store.publish("clothes", version)
     store.delete("clothes")
-    assert contents(folder) == empty
+    for version in versions:
+        with pytest.raises(UnknownTask, match=version.content_hash):
+            store.load_version("clothes", version.content_hash)
     assert store.task_ids() == []
     assert store.current_hash("clothes") is None
     with pytest.raises(UnknownTask, match="'clothes'"):
@@ -227,53 +233,94 @@ def test_store_without_its_learned_bank_is_corrupt(
         Store.open(tmp_path)
 
 
-def test_artifact_under_another_artifacts_name_is_corrupt(
+def test_damaged_task_is_named_hurts_no_other_and_can_be_mended(
     store: Store, folder: Path, network: FrozenNetwork, make_artifact: MakeArtifact
 ) -> None:
     first, second = make_artifact(network, seed=1), make_artifact(network, seed=2)
-    store.publish("clothes", first)
-    (folder / artifact_path("clothes", first.content_hash)).write_bytes(second.content)
-    with pytest.raises(CorruptArtifact, match=first.content_hash):
-        store.load("clothes")
+    for task_id, artifact in (("broken", first), ("broken", second), ("whole", first)):
+        store.publish(task_id, artifact)
+    damage_content(folder, "broken")
+    for opened in (store, Store.open(folder)):
+        assert opened.task_ids() == ["broken", "whole"]
+        assert opened.load("whole").content == first.content
+        with pytest.raises(CorruptArtifact, match=r"^segments/00000001\.seg: task 'broken' at "):
+            opened.load("broken")
+    assert store.publish("broken", second) is False
+    assert Store.open(folder).load("broken").content == second.content
 
 
-def test_missing_artifact_is_corrupt_and_named(
-    store: Store, folder: Path, each_artifact: TaskArtifact
+def test_damaged_task_can_be_deleted(
+    store: Store, folder: Path, network: FrozenNetwork, make_artifact: MakeArtifact
 ) -> None:
-    store.publish("clothes", each_artifact)
-    (folder / artifact_path("clothes", each_artifact.content_hash)).unlink()
-    with pytest.raises(CorruptArtifact, match=f"{each_artifact.content_hash}.*: missing"):
-        store.load("clothes")
+    store.publish("broken", make_artifact(network))
+    damage_content(folder, "broken")
+    store.delete("broken")
+    assert store.task_ids() == []
+
+
+def test_many_are_published_as_one_by_one(
+    store: Store, folder: Path, network: FrozenNetwork, make_artifact: MakeArtifact
+) -> None:
+    store.publish("task-1", make_artifact(network, seed=9))
+    artifacts = {f"task-{seed}": make_artifact(network, seed=seed) for seed in range(5)}
+    assert store.publish_many(artifacts.items()) == 4
+    opened = Store.open(folder)
+    assert {task_id: opened.load(task_id).content for task_id in opened.task_ids()} == {
+        task_id: artifact.content for task_id, artifact in artifacts.items()
+    }
+
+
+def test_publishers_at_once_lose_nothing_of_each_other(
+    store: Store, folder: Path, network: FrozenNetwork, make_artifact: MakeArtifact
+) -> None:
+    artifacts = [make_artifact(network, seed=seed) for seed in range(30)]
+
+    def publish(who: str) -> None:
+        own = Store.open(folder)
+        for index, artifact in enumerate(artifacts):
+            own.publish(f"{who}-{index}", artifact)
+            own.publish("shared", artifact)
+
+    with ThreadPoolExecutor(3) as publishers:
+        list(publishers.map(publish, "abc"))
+    expected = {f"{who}-{index}": one for who in "abc" for index, one in enumerate(artifacts)}
+    assert set(store.task_ids()) == {"shared", *expected}
+    for task_id, artifact in expected.items():
+        assert store.load(task_id).content == artifact.content
+    assert store.load("shared").content == artifacts[-1].content
+
+
+def test_store_of_the_earlier_layout_is_refused_in_words(store: Store, folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"version": 1}))
+    with pytest.raises(CorruptStore, match=r"version: .*a folder for each task.*make it again"):
+        Store.open(folder)
 
 
 @pytest.mark.parametrize(
-    "pointer",
-    [b"", b"x", b"../../x", b"\xff" * 64, b"A" * 64 + b"\n", b"0" * 64, b"0" * 64 + b"\nx"],
+    ("path", "data", "said"),
+    [
+        ("list.json", None, "missing"),
+        ("list.json", b"[1", "expected a list of segments"),
+        ("list.json", b'{"version": 1, "segments": [1, 2], "crc32": 1}', "checksum"),
+        ("list.json", b'{"version": 2, "segments": [1], "crc32": 1}', "version 1, got 2"),
+        ("00000001.seg", None, "missing, but listed"),
+        ("00000001.seg", b"impress segments 2\n", "begin with"),
+    ],
 )
-def test_task_with_a_damaged_pointer_hurts_no_other_and_can_be_mended(
+def test_damage_to_the_list_or_a_segments_beginning_is_named(
     store: Store,
     folder: Path,
     network: FrozenNetwork,
     make_artifact: MakeArtifact,
-    pointer: bytes,
+    path: str,
+    data: bytes | None,
+    said: str,
 ) -> None:
-    artifact = make_artifact(network)
-    store.publish("broken", artifact)
-    store.publish("whole", artifact)
-    (folder / "tasks/broken/current").write_bytes(pointer)
-    assert store.task_ids() == ["broken", "whole"]
-    assert store.load("whole").content == artifact.content
-    for call in (store.load, store.current_hash):
-        with pytest.raises(CorruptArtifact, match=r"^tasks/broken/current: "):
-            call("broken")
-    assert store.publish("broken", artifact) is False
-    assert store.load("broken").content == artifact.content
-
-
-def test_task_with_a_damaged_pointer_can_be_deleted(
-    store: Store, folder: Path, network: FrozenNetwork, make_artifact: MakeArtifact
-) -> None:
-    store.publish("broken", make_artifact(network))
-    (folder / "tasks/broken/current").write_bytes(b"x")
-    store.delete("broken")
-    assert store.task_ids() == []
+    store.publish("clothes", make_artifact(network))
+    target = folder / "segments" / path
+    target.unlink()
+    if data is not None:
+        target.write_bytes(data)
+    with pytest.raises(CorruptStore, match=rf"^segments/{path}: .*{said}"):
+        Store.open(folder)

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from model_store.errors import CorruptArtifact, CorruptStore, StoreNotFound
 from model_store.manifest import Manifest
 from model_store.network import FrozenNetwork
-from model_store.store import Store, artifact_path
+from model_store.segment_file import SEGMENT_START, frame
+from model_store.segment_list import segment_path
+from model_store.store import Store
 from model_store.task_artifact import TaskArtifact
-from model_store.verify import Finding, Verification, verify_store
+from model_store.verify import Verification, verify_store
+from tests.damage import damage_content
 
 MakeArtifact = Callable[..., TaskArtifact]
 FORMS = ["fp16", "int8", "int4", "int2", "hybrid", "supermask"]
@@ -43,10 +46,6 @@ def replaced(path: Path, data: bytes) -> Iterator[None]:
         path.write_bytes(original)
 
 
-def current_artifact(folder: Path, task_id: str) -> str:
-    return artifact_path(task_id, (folder / "tasks" / task_id / "current").read_text().strip())
-
-
 def findings(folder: Path) -> list[str]:
     return [finding.path for finding in verify_store(folder).findings]
 
@@ -69,55 +68,30 @@ def test_store_that_is_not_there_is_not_found(tmp_path: Path) -> None:
         verify_store(tmp_path)
 
 
-def _lengths(data: bytes) -> list[int]:
-    header = 8 + int.from_bytes(data[:8], "little")
-    edges = [0, 1, 7, 8, 9, header // 2, header - 1, header, header + 1]
-    return [*edges, (header + len(data)) // 2, len(data) - 2, len(data) - 1]
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_artifact_cut_at_any_part_is_corrupt_and_named(whole: Path, form: str) -> None:
-    path = current_artifact(whole, form)
-    store = Store.open(whole)
-    data = (whole / path).read_bytes()
-    for length in _lengths(data):
-        assert length < len(data)
-        with replaced(whole / path, data[:length]):
-            with pytest.raises(CorruptArtifact, match=path):
-                store.load(form)
-            verification = verify_store(whole)
-        assert [finding.path for finding in verification.findings] == [path]
-        assert verification.tasks == len(FORMS) - 1
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_artifact_with_something_after_its_end_is_corrupt_and_named(whole: Path, form: str) -> None:
-    path = current_artifact(whole, form)
-    with replaced(whole / path, (whole / path).read_bytes() + b"\x00"):
-        with pytest.raises(CorruptArtifact, match=path):
-            Store.open(whole).load(form)
-        assert findings(whole) == [path]
-
-
-@given(st.sampled_from(FORMS), POSITIONS, BITS)
-def test_any_flipped_byte_of_an_artifact_is_found_and_named(
-    whole: Path, form: str, at: int, bits: int
+@given(POSITIONS, BITS)
+def test_any_flipped_byte_of_a_segment_is_found_and_never_served(
+    whole: Path, at: int, bits: int
 ) -> None:
-    path = current_artifact(whole, form)
-    with replaced(whole / path, flipped((whole / path).read_bytes(), at, bits)):
-        with pytest.raises(CorruptArtifact, match=path):
-            Store.open(whole).load(form)
-        assert findings(whole) == [path]
+    (path,) = (whole / "segments").glob("*.seg")
+    hashes = {form: Store.open(whole).current_hash(form) for form in FORMS}
+    with replaced(path, flipped(path.read_bytes(), at, bits)):
+        assert set(findings(whole)) == {f"segments/{path.name}"}
+        try:
+            opened = Store.open(whole)
+        except CorruptStore:
+            assert at % path.stat().st_size < len(SEGMENT_START)
+            return
+        served = [served_hash(opened, form) for form in FORMS]
+    assert sum(one is None for one in served) <= 1
+    assert set(zip(FORMS, served, strict=True)) <= hashes.items() | {(f, None) for f in FORMS}
 
 
-@given(st.sampled_from(FORMS), POSITIONS, BITS)
-def test_any_flipped_byte_of_a_pointer_is_found(whole: Path, form: str, at: int, bits: int) -> None:
-    pointer = whole / "tasks" / form / "current"
-    with replaced(pointer, flipped(pointer.read_bytes(), at, bits)):
-        with pytest.raises(CorruptArtifact, match=f"^tasks/{form}/"):
-            Store.open(whole).load(form)
-        (path,) = findings(whole)
-    assert path.startswith(f"tasks/{form}/")
+def served_hash(store: Store, task_id: str) -> str | None:
+    """None where the task is refused with its name."""
+    try:
+        return store.load(task_id).content_hash
+    except CorruptArtifact as error:
+        return None if f"task {task_id!r} at byte " in str(error) else str(error)
 
 
 @given(POSITIONS, BITS)
@@ -162,28 +136,13 @@ def test_missing_bank_is_named(whole: Path) -> None:
 
 def test_manifest_of_a_later_version_is_named(store: Store, folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"version": 2}))
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"version": 3}))
     (finding,) = verify_store(folder).findings
     assert finding.path == "manifest.json"
     assert finding.problem.startswith("version: ")
 
 
-def test_missing_artifact_is_named(
-    store: Store, folder: Path, network: FrozenNetwork, make_artifact: MakeArtifact
-) -> None:
-    store.publish("clothes", make_artifact(network))
-    path = current_artifact(folder, "clothes")
-    (folder / path).unlink()
-    assert verify_store(folder) == Verification(
-        0, (Finding(path, "missing, though it is current"),)
-    )
-
-
-@pytest.mark.parametrize(
-    "path",
-    [".tmp-0123", "tasks/.tmp-0123", "tasks/clothes/.tmp-0123"],
-    ids=["root", "tasks", "task"],
-)
+@pytest.mark.parametrize("path", [".tmp-0123", "segments/.tmp-0123", "segments/00000007.seg"])
 def test_leftover_of_an_unfinished_write_is_named_as_such(
     store: Store, folder: Path, network: FrozenNetwork, make_artifact: MakeArtifact, path: str
 ) -> None:
@@ -195,7 +154,19 @@ def test_leftover_of_an_unfinished_write_is_named_as_such(
     assert store.task_ids() == ["clothes"]
 
 
-@pytest.mark.parametrize("path", ["notes.txt", "tasks/a b", "tasks/clothes/notes.txt"])
+def test_torn_tail_is_named_as_left_over(
+    store: Store, folder: Path, network: FrozenNetwork, make_artifact: MakeArtifact
+) -> None:
+    store.publish("clothes", make_artifact(network))
+    path = folder / segment_path(1)
+    path.write_bytes(path.read_bytes() + frame("new", b"h" * 32, b"content")[:-3])
+    (finding,) = verify_store(folder).findings
+    assert finding.path == "segments/00000001.seg"
+    assert "left over" in finding.problem
+    assert verify_store(folder).tasks == 1
+
+
+@pytest.mark.parametrize("path", ["notes.txt", "segments/notes.txt"])
 def test_foreign_file_is_named(
     store: Store, folder: Path, network: FrozenNetwork, make_artifact: MakeArtifact, path: str
 ) -> None:
@@ -204,51 +175,37 @@ def test_foreign_file_is_named(
     assert findings(folder) == [path]
 
 
-def test_folder_in_an_artifacts_place_is_named(
+def test_damaged_earlier_version_is_named_and_hurts_no_task(
     store: Store, folder: Path, network: FrozenNetwork, make_artifact: MakeArtifact
 ) -> None:
-    store.publish("clothes", make_artifact(network))
-    path = current_artifact(folder, "clothes")
-    (folder / path).unlink()
-    (folder / path).mkdir()
-    verification = verify_store(folder)
-    assert verification.tasks == 0
-    (finding,) = verification.findings
-    assert finding.path == path
-    assert finding.problem.startswith("cannot be read: ")
-
-
-def test_damaged_earlier_version_is_named_too(
-    store: Store, folder: Path, network: FrozenNetwork, make_artifact: MakeArtifact
-) -> None:
-    first = make_artifact(network, seed=1)
-    store.publish("clothes", first)
+    store.publish("clothes", make_artifact(network, seed=1))
+    damage_content(folder, "clothes")
     store.publish("clothes", make_artifact(network, seed=2))
-    path = artifact_path("clothes", first.content_hash)
-    (folder / path).write_bytes(first.content[:-1])
-    assert findings(folder) == [path]
+    (finding,) = verify_store(folder).findings
+    assert finding.path == "segments/00000001.seg"
+    assert finding.problem.startswith("task 'clothes' at byte 19: ")
+    assert verify_store(folder).tasks == 1
 
 
 def test_artifact_of_another_store_is_named(
     store: Store, folder: Path, networks: dict[str, FrozenNetwork], make_artifact: MakeArtifact
 ) -> None:
     foreign = make_artifact(networks["random"])
-    path = artifact_path("clothes", foreign.content_hash)
-    store.files.write(path, foreign.content)
-    store.files.write("tasks/clothes/current", f"{foreign.content_hash}\n".encode())
+    store.publish("clothes", make_artifact(networks["partition"]))
+    content_hash = bytes.fromhex(foreign.content_hash)
+    store.files.append(segment_path(1), frame("clothes", content_hash, foreign.content))
     (finding,) = verify_store(folder).findings
-    assert finding.path == path
+    assert "task 'clothes'" in finding.problem
     assert "bank fingerprint" in finding.problem
+    assert verify_store(folder).tasks == 0
 
 
-def test_every_damaged_file_is_named_not_only_the_first(
+def test_every_damaged_task_is_named_not_only_the_first(
     store: Store, folder: Path, network: FrozenNetwork, make_artifact: MakeArtifact
 ) -> None:
     artifact = make_artifact(network)
-    paths = []
     for task_id in ("a", "b", "c"):
         store.publish(task_id, artifact)
-        paths.append(artifact_path(task_id, artifact.content_hash))
-    for path in paths:
-        (folder / path).write_bytes(artifact.content[:-1])
-    assert findings(folder) == paths
+        damage_content(folder, task_id)
+    problems = [finding.problem for finding in verify_store(folder).findings]
+    assert [problem[:9] for problem in problems] == ["task 'a' ", "task 'b' ", "task 'c' "]

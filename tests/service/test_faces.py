@@ -22,6 +22,7 @@ from model_store.task_artifact import KINDS, TaskArtifact
 from service.app import create_app
 from service.readiness import Readiness
 from service.settings import Settings
+from tests.damage import damage_content
 from tests.service.artifacts import MakeArtifact
 
 ROW_LENGTH = 20
@@ -499,13 +500,11 @@ def test_probes_tell_readiness_from_life(client: TestClient, readiness: Readines
 
 
 def test_damaged_task_is_left_out_and_said(store: Store, rows: np.ndarray) -> None:
-    folder = Path(str(store.files)) / "tasks" / "task-1"
-    (artifact,) = folder.glob("*.safetensors")
-    artifact.write_bytes(artifact.read_bytes()[:-7])
+    damage_content(Path(str(store.files)), "task-1")
     with TestClient(create_app(Settings(store=Path(str(store.files))), Readiness())) as client:
         ready = client.get("/readyz").json()
         assert ready["tasks"] == 4
-        assert artifact.name in ready["damaged_tasks"]["task-1"]
+        assert store.current_hash("task-1") in ready["damaged_tasks"]["task-1"]
         good = {"task": "task-0", "inputs": rows.tolist()}
         assert client.post("/v1/predict", json=good).status_code == 200
 

@@ -298,7 +298,7 @@ def test_the_same_seed_makes_the_same_store_to_the_byte(tmp_path: Path, kind: st
             }
         )
     assert hashes[0] == hashes[1]
-    assert len(hashes[0]) == (5 if kind == "partition" else 6)
+    assert len(hashes[0]) == (4 if kind == "partition" else 5)
     assert Store.open(folder).network.manifest.created.year == 2023
 
 

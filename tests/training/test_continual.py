@@ -81,9 +81,9 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_the_same(
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run([*command, str(whole)], check=True, env=environment)
     process = subprocess.Popen([*command, str(killed)], env=environment)
-    first = killed / "tasks" / "permuted-0" / "current"
+    listed = killed / "segments" / "list.json"
     deadline = time.monotonic() + 60
-    while not first.exists() and time.monotonic() < deadline:
+    while not (listed.exists() and b"[1]" in listed.read_bytes()) and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)

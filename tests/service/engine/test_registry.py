@@ -8,6 +8,7 @@ import pytest
 
 from model_store.errors import CorruptArtifact, InvalidTaskName, UnknownTask
 from model_store.files import LocalFolder
+from model_store.segment_list import segment_path
 from model_store.store import Store
 from service.engine.registry import TaskRegistry
 from service.errors import StoreUnavailable
@@ -87,7 +88,7 @@ async def test_publishers_at_once_leave_memory_and_disk_agreed(
 class FullDisk(LocalFolder):
     """A folder on a disk without room."""
 
-    def write(self, path: str, data: bytes) -> None:
+    def append(self, path: str, data: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
 
@@ -103,6 +104,16 @@ async def test_full_disk_refuses_the_upload_and_the_rest_goes_on(
     assert registry.get("task-0").version == before == store.load("task-0").content_hash
 
 
+async def test_store_damaged_since_refuses_the_upload_and_the_rest_goes_on(
+    registry: TaskRegistry, store: Store, make_artifact: MakeArtifact
+) -> None:
+    before = registry.get("task-0").version
+    store.files.write("segments/list.json", b"?")
+    with pytest.raises(StoreUnavailable, match="a list of segments"):
+        await registry.publish("task-0", make_artifact(51).content)
+    assert registry.get("task-0").version == before
+
+
 async def test_deleted_task_is_gone_from_both(registry: TaskRegistry, store: Store) -> None:
     await registry.delete("task-1")
     with pytest.raises(UnknownTask):
@@ -110,3 +121,15 @@ async def test_deleted_task_is_gone_from_both(registry: TaskRegistry, store: Sto
     with pytest.raises(UnknownTask):
         await registry.delete("task-1")
     assert "task-1" not in store.task_ids()
+
+
+async def test_damage_that_no_task_can_be_named_for_is_told_of(
+    store: Store, telemetry: Telemetry
+) -> None:
+    store.files.append(segment_path(1), b"?" * 500)
+    registry = TaskRegistry(store, ThreadPoolExecutor(1), telemetry)
+    registry.load_all()
+    assert len(registry) == 5
+    ((where, problem),) = registry.damaged.items()
+    assert where.startswith("segments/00000001.seg at byte ")
+    assert "500 bytes" in problem

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
+from model_store.errors import StoreError
 from model_store.files import TEMPORARY_PREFIX, Files
 from model_store.segment_file import SEGMENT_START, frame
 from model_store.segment_list import (
@@ -71,7 +72,7 @@ class LogWriter:
             self._relist((*segments, number))
         if self._most_is_dead():
             # What was asked for is done by now, and a store that stays large is whole.
-            with suppress(OSError):
+            with suppress(OSError, StoreError):
                 self.compact()
 
     def compact(self) -> None:
@@ -105,9 +106,7 @@ class LogWriter:
     def _live_segments(self) -> Iterator[bytes]:
         """New segments with every current entry: one at least, so that numbers only grow."""
         data = bytearray(SEGMENT_START)
-        for entry in sorted(self._log.current.values(), key=lambda one: (one.segment, one.start)):
-            path = segment_path(entry.segment)
-            content = self._files.read_part(path, entry.content_start, entry.length)
+        for entry, content in self._log.contents():
             framed = frame(entry.task_id, entry.content_hash, content)
             if len(data) > len(SEGMENT_START) and len(data) + len(framed) > self._segment_bytes:
                 yield bytes(data)

@@ -21,7 +21,7 @@ from model_store.errors import CorruptStore
 from model_store.manifest import Manifest
 from model_store.statistics_tensor import statistics_of
 from model_store.supermask_tensors import supermask_of
-from model_store.task_artifact import KINDS, TaskArtifact, TaskKind
+from model_store.task_artifact import KINDS, TaskKind, TaskTensors
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,17 @@ class FrozenNetwork:
         bank = self.bank.to(device)
         return FrozenNetwork(self.manifest, self.backbone, self.layers, weights, bank)
 
-    def composed(self, artifact: TaskArtifact) -> dict[str, Tensor]:
+    def composed(self, artifact: TaskTensors) -> dict[str, Tensor]:
         """All that the task's forward pass needs, fp32: its weights, and its statistics if any."""
         statistics = self.task_statistics(artifact)
         moved = {name: values.to(self.device) for name, values in statistics.items()}
         return self.composed_weights(artifact) | moved
 
-    def task_statistics(self, artifact: TaskArtifact) -> dict[str, Tensor]:
+    def task_statistics(self, artifact: TaskTensors) -> dict[str, Tensor]:
         """The task's own means and variances in fp32, by name; none where nothing is normalised."""
         return statistics_of(artifact.tensors, self.statistics)
 
-    def composed_weights(self, artifact: TaskArtifact) -> dict[str, Tensor]:
+    def composed_weights(self, artifact: TaskTensors) -> dict[str, Tensor]:
         """The task's own weights, fp32: each layer by coefficients over the bank, or by a mask."""
         composed: dict[str, Tensor] = {}
         if artifact.kind != "supermask":
@@ -81,7 +81,7 @@ class FrozenNetwork:
         masked = {name: self.weights[name] for name in masks}
         return composed | masked_weights(masked, masks)
 
-    def coefficients(self, artifact: TaskArtifact) -> Tensor:
+    def coefficients(self, artifact: TaskTensors) -> Tensor:
         """The task's, fp32 `[L, K]`, zero where it has none; L counts channel groups.
 
         Those that it keeps are added to the bank's origin. Raises `ValueError` on a dedicated
@@ -119,14 +119,14 @@ class FrozenNetwork:
         """The layers for which a task of that kind has a dedicated mask."""
         return {"coefficients": (), "hybrid": self.layers[-1:], "supermask": self.layers}[kind]
 
-    def supermask(self, artifact: TaskArtifact) -> dict[str, Tensor]:
+    def supermask(self, artifact: TaskTensors) -> dict[str, Tensor]:
         """The dedicated mask of each layer that has one, bool, in the layer's shape."""
         return supermask_of(artifact.tensors, self.masked_by(artifact.kind))
 
-    def _moved_supermask(self, artifact: TaskArtifact) -> dict[str, Tensor]:
+    def _moved_supermask(self, artifact: TaskTensors) -> dict[str, Tensor]:
         return {name: mask.to(self.device) for name, mask in self.supermask(artifact).items()}
 
-    def candidates(self, artifacts: Sequence[TaskArtifact]) -> Candidates:
+    def candidates(self, artifacts: Sequence[TaskTensors]) -> Candidates:
         """The tasks as task inference takes them, in the order given.
 
         Raises `ValueError` where that is not the order of `KINDS`.

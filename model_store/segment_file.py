@@ -29,6 +29,14 @@ _LONGEST_HEAD = _HEAD.size + 128 + _CHECKSUM.size
 _WINDOW_BYTES = 1 << 16
 
 
+class Place(NamedTuple):
+    """Where an entry's frame lies: its segment's number, and bytes from and to there."""
+
+    segment: int
+    start: int
+    end: int
+
+
 class Entry(NamedTuple):
     """One change to one task, whole by its heads; its content is for the reader to hash."""
 
@@ -53,6 +61,11 @@ class Entry(NamedTuple):
         return self.start + 2 * head_bytes(self.task_id) + self.length
 
     @property
+    def place(self) -> Place:
+        """Where its frame lies."""
+        return Place(self.segment, self.start, self.end)
+
+    @property
     def deletes(self) -> bool:
         """Whether the task was deleted."""
         return self.content_hash == DELETED
@@ -71,14 +84,14 @@ def head_bytes(task_id: str) -> int:
     return _HEAD.size + len(task_id) + _CHECKSUM.size
 
 
-def frame(task_id: str, content_hash: bytes, content: bytes) -> bytes:
+def frame(task_id: str, content_hash: bytes, content: bytes | memoryview) -> bytes:
     """An entry's frame: a head, the content, and the head again.
 
     A head has a checksum of its own, so damage to the content leaves its length known, and damage
     to one head leaves the other.
     """
     front, back = (_head(mark, task_id, content_hash, len(content)) for mark in (_FRONT, _BACK))
-    return front + content + back
+    return b"".join((front, content, back))
 
 
 def scan(part: Part, segment: int, start: int, size: int) -> Iterator[Entry | Unreadable]:
@@ -90,7 +103,7 @@ def scan(part: Part, segment: int, start: int, size: int) -> Iterator[Entry | Un
     while start < size:
         if window_start + len(window) < min(start + _LONGEST_HEAD, size):
             window, window_start = part(start, min(_WINDOW_BYTES, size - start)), start
-        entry = _front(window, start - window_start, segment, start)
+        entry = entry_at(window, start - window_start, segment, start)
         if entry is None:
             found = _next(part(start, size - start), segment, start)
             if found is None:
@@ -102,6 +115,17 @@ def scan(part: Part, segment: int, start: int, size: int) -> Iterator[Entry | Un
         else:
             yield entry
             start = entry.end
+
+
+def entry_at(data: bytes, at: int, segment: int, start: int) -> Entry | None:
+    """The entry whose first head is at `at` of these bytes, and in the segment at `start`.
+
+    None where that head is damaged or there is none.
+    """
+    parsed = _parsed(data, at)
+    if parsed is None or parsed[0] != _FRONT:
+        return None
+    return Entry(parsed[1], parsed[2], segment, start, parsed[3])
 
 
 def heads_are_whole(framed: bytes, entry: Entry) -> bool:
@@ -133,13 +157,6 @@ def _parsed(data: bytes, at: int) -> tuple[bytes, str, bytes, int] | None:
     except InvalidTaskName:
         return None
     return mark, task_id, content_hash, length
-
-
-def _front(data: bytes, at: int, segment: int, start: int) -> Entry | None:
-    parsed = _parsed(data, at)
-    if parsed is None or parsed[0] != _FRONT:
-        return None
-    return Entry(parsed[1], parsed[2], segment, start, parsed[3])
 
 
 def _next(rest: bytes, segment: int, start: int) -> tuple[Unreadable | Entry, ...] | None:

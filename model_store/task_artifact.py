@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import safetensors.torch
 from pydantic import ValidationError
@@ -26,7 +26,9 @@ TaskKind = Literal["coefficients", "hybrid", "supermask"]
 KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
 """In the order in which task inference takes tasks."""
 
-_METADATA_KEY = "impress_task"
+METADATA_KEY = "impress_task"
+"""Under which a safetensors file's metadata hold the record."""
+
 _TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -40,6 +42,22 @@ def checked_task_name(task_id: str) -> str:
             f"digit; got {task_id[:160]!r}"
         )
     return task_id
+
+
+class TaskTensors(Protocol):
+    """What composing a task's weights takes, wherever it is kept."""
+
+    @property
+    def kind(self) -> TaskKind:
+        """What its tensors are."""
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """As the task's artifact has them."""
+
+    @property
+    def content_hash(self) -> str:
+        """Of the task's artifact."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +87,7 @@ class TaskArtifact:
     def content(self) -> bytes:
         """The artifact as safetensors bytes; the same artifact always gives the same bytes."""
         # One metadata key only: safetensors keeps several in no fixed order.
-        metadata = {_METADATA_KEY: self.record.to_json()}
+        metadata = {METADATA_KEY: self.record.to_json()}
         tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
         return safetensors.torch.save(tensors, metadata)
 
@@ -86,14 +104,14 @@ def parse_artifact(data: bytes) -> TaskArtifact:
         metadata = read_metadata(data)
     except ValueError as error:
         raise CorruptArtifact(str(error)) from error
-    if set(metadata) != {_METADATA_KEY}:
+    if set(metadata) != {METADATA_KEY}:
         found = ", ".join(sorted(metadata)) or "none"
-        raise CorruptArtifact(f"expected the metadata {_METADATA_KEY!r} alone, got {found}"[:500])
+        raise CorruptArtifact(f"expected the metadata {METADATA_KEY!r} alone, got {found}"[:500])
     try:
-        record = TaskRecord.model_validate_json(metadata[_METADATA_KEY])
+        record = TaskRecord.model_validate_json(metadata[METADATA_KEY])
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or _METADATA_KEY
+        where = ".".join(str(part) for part in first["loc"]) or METADATA_KEY
         raise CorruptArtifact(f"the artifact's record: {where}: {first['msg']}") from error
     artifact = TaskArtifact(record, tensors)
     if artifact.content != data:

@@ -1,16 +1,19 @@
-"""A store's segments read as one log: which entry is each task's current one. Changes nothing.
+"""A store's segments read as one log: where each task's current entry lies. Changes nothing.
 
 For one thread at a time; other processes append and compact meanwhile, and are caught up with.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from itertools import chain
+from typing import TypeVar
 
-from model_store.errors import CorruptArtifact, CorruptStore, UnknownTask
+from model_store.errors import CorruptStore, UnknownTask
 from model_store.files import Files
-from model_store.segment_file import SEGMENT_START, Entry, Unreadable, scan
+from model_store.segment_file import SEGMENT_START, Entry, Place, Unreadable
 from model_store.segment_list import LIST_FILE, SEGMENTS_FOLDER, SegmentList, segment_path
+from model_store.segment_reader import SegmentReader
+
+Result = TypeVar("Result")
 
 
 class TaskLog:
@@ -18,13 +21,14 @@ class TaskLog:
 
     def __init__(self, files: Files) -> None:
         self.files = files
+        self._reader = SegmentReader(files)
         self._forget()
 
     def _forget(self) -> None:
         self.segments: tuple[int, ...] = ()
         """Their numbers, in the order in which they were written."""
-        self.current: dict[str, Entry] = {}
-        """Of each task the entry that counts, those of damaged content too."""
+        self.current: dict[str, Place] = {}
+        """Where each task's entry that counts lies, damaged ones too, in the order of writing."""
         self.unreadable: list[Unreadable] = []
         self.live_bytes = 0
         """Of the current entries, their heads included."""
@@ -55,55 +59,87 @@ class TaskLog:
             else:
                 return
 
+    def current_entry(self, task_id: str) -> Entry | None:
+        """A task's entry that counts; None where there is no such task.
+
+        Raises `CorruptArtifact`, or `FileNotFoundError` where it was compacted away since the last
+        `refresh`.
+        """
+        place = self.current.get(task_id)
+        return None if place is None else self._reader.entry(place)
+
+    def current_hash(self, task_id: str) -> str | None:
+        """The hash of a task's current content; None where there is no such task."""
+
+        def found() -> str | None:
+            entry = self.current_entry(task_id)
+            return None if entry is None else entry.content_hash.hex()
+
+        return self._up_to_date(found)
+
     def read(self, entry: Entry) -> bytes:
-        """An entry's content. Raises `CorruptArtifact`; `FileNotFoundError` if compacted away."""
-        path = segment_path(entry.segment)
-        data = self.files.read_part(path, entry.content_start, entry.length)
-        if hashlib.sha256(data).digest() != entry.content_hash:
-            raise CorruptArtifact(
-                f"{path}: task {entry.task_id!r} at byte {entry.start}: {len(data)} bytes that do "
-                f"not hash to {entry.content_hash.hex()}"
-            )
-        return data
+        """An entry's content. Raises as `current_entry` does."""
+        return self._reader.read(entry)
 
     def read_current(self, task_id: str) -> bytes:
         """A task's current content. Raises `UnknownTask`, `CorruptArtifact` or `CorruptStore`."""
-        return self._read_found(lambda: self.current.get(task_id), f"no task {task_id!r}")
+        return self._up_to_date(
+            lambda: self._read_found(self.current_entry(task_id), f"no task {task_id!r}")
+        )
 
     def read_version(self, task_id: str, content_hash: str) -> bytes:
-        """A task's content of that hash, if no compaction has dropped it; reads all segments.
+        """A task's content of that hash, if no compaction has dropped it.
 
-        Raises as `read_current` does.
+        One that is not current is looked for in all segments. Raises as `read_current` does.
         """
         unknown = f"no version {content_hash[:80]} of task {task_id!r}"
-        return self._read_found(lambda: self._version(task_id, content_hash), unknown)
+        return self._up_to_date(
+            lambda: self._read_found(self._version(task_id, content_hash), unknown)
+        )
+
+    def contents(self) -> Iterator[tuple[Entry, memoryview]]:
+        """Each task's current entry and content, unchecked, in the order of writing.
+
+        Raises `FileNotFoundError` where others compact meanwhile, and is to be begun again then.
+        """
+        self.refresh()
+        try:
+            yield from self._reader.contents(tuple(self.current.items()))
+        except FileNotFoundError:
+            self._forget()
+            raise
 
     def entries(self, segment: int) -> Iterator[Entry | Unreadable]:
         """Everything in a segment, in order, earlier versions too."""
-        return self._scan(segment, len(SEGMENT_START), self._ends[segment])
-
-    def torn_bytes(self, segment: int) -> int:
-        """How many at a segment's end are the beginning of an entry and no more."""
-        return self.files.size(segment_path(segment)) - self._ends[segment]
+        return self._reader.scan(segment, len(SEGMENT_START), self._ends[segment])
 
     def end(self, segment: int) -> int:
         """Where a segment's last whole entry ends, in bytes."""
         return self._ends[segment]
 
-    def _read_found(self, find: Callable[[], Entry | None], unknown: str) -> bytes:
+    def torn_bytes(self, segment: int) -> int:
+        """How many at a segment's end are the beginning of an entry and no more."""
+        return self._reader.size(segment) - self._ends[segment]
+
+    def _up_to_date(self, read: Callable[[], Result]) -> Result:
         while True:
             self.refresh()
             try:
-                entry = find()
-                if entry is None:
-                    raise UnknownTask(unknown)
-                return self.read(entry)
+                return read()
             except FileNotFoundError:
                 # Compacted since; reading all anew says so, or names the segment that is missing.
                 self._forget()
 
+    def _read_found(self, entry: Entry | None, unknown: str) -> bytes:
+        if entry is None:
+            raise UnknownTask(unknown)
+        return self.read(entry)
+
     def _version(self, task_id: str, content_hash: str) -> Entry | None:
-        found: Entry | None = None
+        found = self.current_entry(task_id)
+        if found is None or found.content_hash.hex() == content_hash:
+            return found
+        found = None
         for one in chain.from_iterable(map(self.entries, self.segments)):
             if isinstance(one, Unreadable) or one.task_id != task_id:
                 continue
@@ -121,10 +157,10 @@ class TaskLog:
         self.segments = listed
         # Of those that are known only the last can have grown.
         for segment in listed[max(0, known - 1) :]:
-            size = self.files.size(segment_path(segment))
+            size = self._reader.size(segment)
             if segment not in self._ends:
-                self._ends[segment] = self._checked_start(segment)
-            for found in self._scan(segment, self._ends[segment], size):
+                self._ends[segment] = self._reader.checked_start(segment)
+            for found in self._reader.scan(segment, self._ends[segment], size):
                 self._ends[segment] = found.end
                 if isinstance(found, Unreadable):
                     self.unreadable.append(found)
@@ -136,25 +172,9 @@ class TaskLog:
         if before is not None:
             self.live_bytes -= before.end - before.start
         if not entry.deletes:
-            self.live_bytes += entry.end - entry.start
-            self.current[entry.task_id] = entry
-
-    def _scan(self, segment: int, start: int, size: int) -> Iterator[Entry | Unreadable]:
-        path = segment_path(segment)
-
-        def part(start: int, length: int) -> bytes:
-            return self.files.read_part(path, start, length)
-
-        return scan(part, segment, start, size)
-
-    def _checked_start(self, segment: int) -> int:
-        path = segment_path(segment)
-        start = self.files.read_part(path, 0, len(SEGMENT_START))
-        if start != SEGMENT_START:
-            raise CorruptStore(
-                f"{path}: expected it to begin with {SEGMENT_START!r}, got {start!r}"
-            )
-        return len(start)
+            place = entry.place
+            self.live_bytes += place.end - place.start
+            self.current[entry.task_id] = place
 
     def _missing(self, listed: tuple[int, ...]) -> str:
         there = self.files.names(SEGMENTS_FOLDER)

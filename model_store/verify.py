@@ -73,7 +73,7 @@ def _segment_findings(store: Store, segment: int, damaged: set[Entry]) -> Iterat
             continue
         problem = None if one.deletes else _content_problem(store, one)
         if problem is not None:
-            if store.log.current.get(one.task_id) == one:
+            if store.log.current.get(one.task_id) == one.place:
                 damaged.add(one)
             yield Finding(path, problem)
         if not heads_are_whole(store.files.read_part(path, one.start, one.end - one.start), one):

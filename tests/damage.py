@@ -9,7 +9,8 @@ from model_store.store import Store
 def damage_content(folder: Path, task_id: str) -> None:
     """Flip the bits of the last byte of a task's current artifact."""
     store = Store.open(folder)
-    entry = store.log.current[task_id]
+    entry = store.log.current_entry(task_id)
+    assert entry is not None
     flip(folder / segment_path(entry.segment), entry.content_start + entry.length - 1, 0xFF)
 
 

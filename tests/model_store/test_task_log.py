@@ -4,6 +4,7 @@ import hashlib
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -124,3 +125,19 @@ def test_unreadable_bytes_keep_a_log_from_being_compacted_unasked(tmp_path: Path
         writer.compact()
     assert log.unreadable == []
     assert held(log).keys() == {"a", "b"}
+
+
+def test_contents_are_begun_again_where_another_compacts_meanwhile(tmp_path: Path) -> None:
+    folder = new_log(tmp_path)
+    (reader, _), (_, writer) = opened(folder), opened(folder)
+    expected = {f"task-{index}": b"%d" % index * 100 for index in range(8)}
+    for task_id, content in expected.items():
+        with writer.changing():
+            writer.append([change(task_id, content)])
+    contents = reader.contents()
+    next(contents)
+    with writer.changing():
+        writer.compact()
+    with pytest.raises(FileNotFoundError):
+        list(contents)
+    assert {one.task_id: bytes(content) for one, content in reader.contents()} == expected

@@ -102,7 +102,8 @@ class TaskDetails(TaskSummary):
     """Size of its coefficients or mask alone."""
     held_out_accuracy: float | None
     provenance: dict[str, str | int | float]
-    """Its data, and what of its recipe differs from the trainer's defaults."""
+    """Its data, and what of its recipe differs from the trainer's defaults; empty, as the accuracy
+    is null, where the store's current version is another and this one is gone from it."""
     rows_predicted: int
     """By this process, since it started or the task was replaced."""
 

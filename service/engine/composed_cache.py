@@ -12,12 +12,12 @@ from time import perf_counter
 
 from torch import Tensor
 
-from model_store.task_artifact import TaskArtifact
+from model_store.task_artifact import TaskTensors
 from service.engine.redis_tier import RedisTier
 from service.telemetry import Telemetry
 
 ComposedWeights = Mapping[str, Tensor]
-Compose = Callable[[TaskArtifact], ComposedWeights]
+Compose = Callable[[TaskTensors], ComposedWeights]
 
 
 class ComposedCache:
@@ -40,7 +40,7 @@ class ComposedCache:
         self._kept_bytes = 0
         self._under_way: dict[str, asyncio.Task[ComposedWeights]] = {}
 
-    async def get(self, artifact: TaskArtifact) -> ComposedWeights:
+    async def get(self, artifact: TaskTensors) -> ComposedWeights:
         """The task's composed weights; one composition however many callers wait for it."""
         key = artifact.content_hash
         self._telemetry.cache_queries.labels("process").inc()
@@ -57,12 +57,12 @@ class ComposedCache:
         # A caller that leaves must not take the composition from those who still wait.
         return await asyncio.shield(making)
 
-    async def _make(self, artifact: TaskArtifact) -> ComposedWeights:
+    async def _make(self, artifact: TaskTensors) -> ComposedWeights:
         composed = await self._fetch_or_compose(artifact)
         self._keep(artifact.content_hash, composed)
         return composed
 
-    async def _fetch_or_compose(self, artifact: TaskArtifact) -> ComposedWeights:
+    async def _fetch_or_compose(self, artifact: TaskTensors) -> ComposedWeights:
         if self._redis_tier is not None:
             fetched = await self._redis_tier.get(artifact)
             if fetched is not None:
@@ -73,7 +73,7 @@ class ComposedCache:
             self._redis_tier.put_soon(artifact, composed)
         return composed
 
-    def _timed_compose(self, artifact: TaskArtifact) -> ComposedWeights:
+    def _timed_compose(self, artifact: TaskTensors) -> ComposedWeights:
         started = perf_counter()
         composed = self._compose(artifact)
         self._telemetry.compose_seconds.observe(perf_counter() - started)

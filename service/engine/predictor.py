@@ -16,8 +16,9 @@ from model_store.errors import UnknownTask
 from service.engine.batcher import Batcher
 from service.engine.composed_cache import ComposedCache, ComposedWeights
 from service.engine.entries import Rows, Terms
-from service.engine.registry import RegisteredTask, TaskRegistry
+from service.engine.registry import TaskRegistry
 from service.engine.task_identifier import Identification, Method, TaskIdentifier
+from service.engine.task_table import RegisteredTask
 from service.errors import DeadlinePassed
 from service.telemetry import Telemetry
 
@@ -69,7 +70,7 @@ class Predictor:
         Raises `UnknownTask`, and what `Batcher.submit` raises.
         """
         task = self._registry.get(task_id)
-        weights = await self._in_time(self._cache.get(task.artifact), terms)
+        weights = await self._in_time(self._cache.get(task), terms)
         logits = await self._batcher.submit(task.version, weights, intensities, terms)
         task.rows_predicted += len(intensities)
         return Prediction(task, logits[:, : len(task.classes)])

@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from torch import Tensor
 
-from model_store.task_artifact import TaskArtifact
+from model_store.task_artifact import TaskTensors
 from model_store.tensor_bytes import read_tensors
 from service.telemetry import Telemetry
 
@@ -84,7 +84,7 @@ class RedisTier:
             await asyncio.wait(self._writes)
         await self._redis.aclose()
 
-    async def get(self, artifact: TaskArtifact) -> dict[str, Tensor] | None:
+    async def get(self, artifact: TaskTensors) -> dict[str, Tensor] | None:
         """The composed weights, or None where Redis has none, is down, slow, or holds damage."""
         if not self._up:
             return None
@@ -101,7 +101,7 @@ class RedisTier:
         self._telemetry.cache_hits.labels("redis").inc()
         return composed
 
-    def put_soon(self, artifact: TaskArtifact, composed: Mapping[str, Tensor]) -> None:
+    def put_soon(self, artifact: TaskTensors, composed: Mapping[str, Tensor]) -> None:
         """Write in the background; dropped where Redis is down or too many writes are under way."""
         if not self._up or len(self._writes) >= _MAX_WRITES_UNDER_WAY:
             return
@@ -109,7 +109,7 @@ class RedisTier:
         self._writes.add(write)
         write.add_done_callback(self._writes.discard)
 
-    async def _put(self, artifact: TaskArtifact, composed: Mapping[str, Tensor]) -> None:
+    async def _put(self, artifact: TaskTensors, composed: Mapping[str, Tensor]) -> None:
         loop = asyncio.get_running_loop()
         payload = await loop.run_in_executor(self._executor, _encode, composed)
         await self._call("set", self._redis.set(_key(artifact), payload, ex=self._ttl_seconds))
@@ -163,7 +163,7 @@ class RedisTier:
         return {name: composed[name].to(self._device) for name in self._shapes}
 
 
-def _key(artifact: TaskArtifact) -> str:
+def _key(artifact: TaskTensors) -> str:
     # The artifact's hash covers the fingerprints of weights and bank too.
     return f"impress:composed:1:{artifact.content_hash}"
 

@@ -4,37 +4,19 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import TypeVar
 
 from model_store.errors import CorruptStore, StoreError, UnknownTask
 from model_store.store import Store
-from model_store.task_artifact import TaskArtifact, checked_task_name, parse_artifact
+from model_store.task_artifact import checked_task_name, parse_artifact
+from model_store.task_record import TaskRecord
+from service.engine.task_table import RegisteredTask, TaskTable
 from service.errors import StoreUnavailable
 from service.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-
-
-@dataclass
-class RegisteredTask:
-    """A live task. A replaced task is a new object, so a reader keeps one version throughout."""
-
-    task_id: str
-    artifact: TaskArtifact
-    rows_predicted: int = 0
-
-    @property
-    def version(self) -> str:
-        """The artifact's content hash."""
-        return self.artifact.content_hash
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Label names, in the order of the outputs."""
-        return self.artifact.record.classes
 
 
 class TaskRegistry:
@@ -44,6 +26,7 @@ class TaskRegistry:
         self._store = store
         self._executor = executor
         self._telemetry = telemetry
+        self._table = TaskTable()
         self._tasks: dict[str, RegisteredTask] = {}
         self._snapshot: tuple[RegisteredTask, ...] | None = None
         self._change = asyncio.Lock()
@@ -51,18 +34,27 @@ class TaskRegistry:
 
     def load_all(self) -> None:
         """Read every task of the store; what is damaged is told of and left out. Blocks."""
-        for task_id in self._store.task_ids():
+        while True:
             try:
-                self._tasks[task_id] = RegisteredTask(task_id, self._store.load(task_id))
-            except UnknownTask:
-                continue
-            except StoreError as error:
-                self.damaged[task_id] = str(error)
-                _log.error("task %s is left out: %s", task_id, error)
+                self._load_all()
+            except FileNotFoundError:
+                _log.info("the store was compacted meanwhile: reading it again")
+            else:
+                break
         for where, problem in self._store.unreadable().items():
             self.damaged[where] = problem
             _log.error("%s: %s", where, problem)
         self._changed()
+
+    def _load_all(self) -> None:
+        self._tasks.clear()
+        self.damaged.clear()
+        for task_id, found in self._store.all_laid_out():
+            if isinstance(found, StoreError):
+                self.damaged[task_id] = str(found)
+                _log.error("task %s is left out: %s", task_id, found)
+            else:
+                self._tasks[task_id] = self._table.add(task_id, found)
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -80,6 +72,16 @@ class TaskRegistry:
             self._snapshot = tuple(self._tasks[task_id] for task_id in sorted(self._tasks))
         return self._snapshot
 
+    async def record(self, task: RegisteredTask) -> TaskRecord | None:
+        """What the task's artifact says of itself; None where the store has that one no more."""
+        version = task.version
+        try:
+            found = await self._off_loop(lambda: self._store.load_version(task.task_id, version))
+        except StoreError as error:
+            _log.warning("task %s: its record cannot be read: %s", task.task_id, error)
+            return None
+        return found.record
+
     async def publish(self, task_id: str, data: bytes) -> tuple[RegisteredTask, bool]:
         """Check an uploaded artifact, store it, and make it live; True where the task is new.
 
@@ -96,7 +98,7 @@ class TaskRegistry:
         artifact = await self._off_loop(lambda: parse_artifact(data))
         async with self._change:
             created = await self._off_loop(lambda: self._store.publish(task_id, artifact))
-            registered = RegisteredTask(task_id, artifact)
+            registered = self._table.add(task_id, self._store.laid_out(artifact))
             self._tasks[task_id] = registered
             self.damaged.pop(task_id, None)
             self._changed()
@@ -113,9 +115,9 @@ class TaskRegistry:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         except (OSError, CorruptStore) as error:
-            _log.error("the store cannot be changed: %s", error)
+            _log.error("the store cannot be used: %s", error)
             why = error.strerror if isinstance(error, OSError) else str(error)
-            raise StoreUnavailable(f"the store cannot be changed now: {why}") from error
+            raise StoreUnavailable(f"the store cannot be used now: {why}") from error
 
     def _changed(self) -> None:
         self._snapshot = None

@@ -20,7 +20,7 @@ from masked_network.task_inference import (
 )
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import KINDS
-from service.engine.registry import RegisteredTask
+from service.engine.task_table import RegisteredTask
 
 Method = Literal["one-shot", "short-list"]
 
@@ -62,7 +62,7 @@ class TaskIdentifier:
         self._backbone = copy.deepcopy(network.backbone)
         self._shortlist = shortlist
         self._stacked_tasks: tuple[RegisteredTask, ...] = ()
-        self._stacked: tuple[list[RegisteredTask], Candidates] | None = None
+        self._stacked: tuple[list[RegisteredTask], Candidates, int] | None = None
 
     def identify(
         self,
@@ -91,25 +91,28 @@ class TaskIdentifier:
     ) -> list[RegisteredTask]:
         if self._stacked is None or self._stacked_tasks is not tasks:
             self._stacked_tasks, self._stacked = tasks, self._stack(tasks)
-        ordered, candidates = self._stacked
+        ordered, candidates, most_classes = self._stacked
         scores = one_shot_scores(
             self._backbone,
             self._network.weights,
             self._network.bank,
             candidates,
             inputs,
-            max(len(task.classes) for task in tasks),
+            most_classes,
         )
         best = scores.topk(min(self._shortlist, len(tasks))).indices.tolist()
         return [ordered[index] for index in best]
 
-    def _stack(self, tasks: tuple[RegisteredTask, ...]) -> tuple[list[RegisteredTask], Candidates]:
-        ordered = sorted(tasks, key=lambda task: KINDS.index(task.artifact.kind))
-        return ordered, self._network.candidates([task.artifact for task in ordered])
+    def _stack(
+        self, tasks: tuple[RegisteredTask, ...]
+    ) -> tuple[list[RegisteredTask], Candidates, int]:
+        ordered = sorted(tasks, key=lambda task: KINDS.index(task.kind))
+        most_classes = max(len(task.classes) for task in tasks)
+        return ordered, self._network.candidates(ordered), most_classes
 
     @torch.no_grad()
     def _candidate(self, task: RegisteredTask, inputs: Tensor) -> Candidate:
-        composed = self._network.composed(task.artifact)
+        composed = self._network.composed(task)
         logits = forward(self._backbone, composed, inputs)
         entropy = float(entropy_nats(logits[:, : len(task.classes)]).mean())
         return Candidate(task, entropy, logits.cpu().numpy())

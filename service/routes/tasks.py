@@ -4,8 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from model_store.task_record import TaskRecord
 from service.engine.engine import Engine
-from service.engine.registry import RegisteredTask
+from service.engine.task_table import RegisteredTask
 from service.errors import UnsupportedMedia
 from service.schemas import BINARY, PROBLEMS, TaskDetails, TaskList, TaskSummary, body_schema
 
@@ -32,7 +33,7 @@ def tasks_router(engine: Engine) -> APIRouter:
     async def get_task(task: str, response: Response) -> TaskDetails:
         registered = registry.get(task)
         response.headers["ETag"] = _etag(registered)
-        return _details(registered)
+        return _details(registered, await registry.record(registered))
 
     @router.put(
         "/v1/tasks/{task}",
@@ -52,7 +53,7 @@ def tasks_router(engine: Engine) -> APIRouter:
         response.status_code = 201 if created else 200
         response.headers["ETag"] = _etag(registered)
         response.headers["Location"] = f"/v1/tasks/{task}"
-        return _details(registered)
+        return _details(registered, await registry.record(registered))
 
     @router.delete("/v1/tasks/{task}", status_code=204, summary="Delete a task for good")
     async def delete_task(task: str) -> None:
@@ -66,17 +67,16 @@ def _etag(task: RegisteredTask) -> str:
 
 
 def _summary(task: RegisteredTask) -> TaskSummary:
-    return TaskSummary(task=task.task_id, version=task.version, kind=task.artifact.kind)
+    return TaskSummary(task=task.task_id, version=task.version, kind=task.kind)
 
 
-def _details(task: RegisteredTask) -> TaskDetails:
-    record = task.artifact.record
+def _details(task: RegisteredTask, record: TaskRecord | None) -> TaskDetails:
     return TaskDetails(
         **_summary(task).model_dump(),
-        classes=record.classes,
-        artifact_bytes=len(task.artifact.content),
-        tensor_bytes=task.artifact.tensor_bytes,
-        held_out_accuracy=record.held_out_accuracy,
-        provenance=record.provenance,
+        classes=task.classes,
+        artifact_bytes=task.artifact_bytes,
+        tensor_bytes=task.tensor_bytes,
+        held_out_accuracy=None if record is None else record.held_out_accuracy,
+        provenance={} if record is None else record.provenance,
         rows_predicted=task.rows_predicted,
     )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model_store.network import FrozenNetwork
-from model_store.task_artifact import TaskArtifact
+from model_store.task_artifact import TaskTensors
 from service.engine.composed_cache import ComposedCache
 from service.telemetry import Telemetry
 from tests.service.artifacts import MakeArtifact
@@ -25,7 +25,7 @@ class CountedComposition:
         self.may_go.set()
         self.fails = False
 
-    def __call__(self, artifact: TaskArtifact) -> dict[str, Tensor]:
+    def __call__(self, artifact: TaskTensors) -> dict[str, Tensor]:
         self.may_go.wait(10)
         self.composed.append(artifact.content_hash)
         if self.fails:

@@ -8,8 +8,10 @@ import pytest
 
 from model_store.errors import CorruptArtifact, InvalidTaskName, UnknownTask
 from model_store.files import LocalFolder
+from model_store.segment_file import frame
 from model_store.segment_list import segment_path
 from model_store.store import Store
+from model_store.task_artifact import TaskArtifact
 from service.engine.registry import TaskRegistry
 from service.errors import StoreUnavailable
 from service.telemetry import Telemetry
@@ -112,6 +114,32 @@ async def test_store_damaged_since_refuses_the_upload_and_the_rest_goes_on(
     with pytest.raises(StoreUnavailable, match="a list of segments"):
         await registry.publish("task-0", make_artifact(51).content)
     assert registry.get("task-0").version == before
+
+
+async def test_record_is_read_from_the_store_while_it_has_that_version(
+    registry: TaskRegistry, store: Store, make_artifact: MakeArtifact
+) -> None:
+    task = registry.get("task-0")
+    assert await registry.record(task) == make_artifact(0).record
+    Store.open(Path(str(store.files))).publish("task-0", make_artifact(51))
+    assert await registry.record(task) == make_artifact(0).record
+    Store.open(Path(str(store.files))).compact()
+    assert await registry.record(task) is None
+
+
+async def test_artifact_of_another_store_is_left_out_and_named(
+    store: Store, telemetry: Telemetry, make_artifact: MakeArtifact
+) -> None:
+    good = make_artifact(50)
+    made_for = good.record.made_for.model_copy(update={"weights": "0" * 16})
+    record = good.record.model_copy(update={"made_for": made_for})
+    foreign = TaskArtifact(record, good.tensors)
+    content_hash = bytes.fromhex(foreign.content_hash)
+    store.files.append(segment_path(1), frame("foreign", content_hash, foreign.content))
+    registry = TaskRegistry(store, ThreadPoolExecutor(1), telemetry)
+    registry.load_all()
+    assert len(registry) == 5
+    assert "weights fingerprint" in registry.damaged["foreign"]
 
 
 async def test_deleted_task_is_gone_from_both(registry: TaskRegistry, store: Store) -> None:

@@ -7,16 +7,17 @@ import torch
 from masked_network.backbones import forward
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import KINDS
-from service.engine.registry import RegisteredTask
 from service.engine.task_identifier import TaskIdentifier
-from tests.service.artifacts import MakeArtifact
+from service.engine.task_table import RegisteredTask
+from tests.service.artifacts import MakeArtifact, registered
 
 
 @pytest.fixture
-def tasks(make_artifact: MakeArtifact) -> tuple[RegisteredTask, ...]:
+def tasks(network: FrozenNetwork, make_artifact: MakeArtifact) -> tuple[RegisteredTask, ...]:
     kinds = [*KINDS[::-1] * 3, *KINDS[:1] * 6]
     return tuple(
-        RegisteredTask(f"task-{seed}", make_artifact(seed, kind)) for seed, kind in enumerate(kinds)
+        registered(network, f"task-{seed}", make_artifact(seed, kind))
+        for seed, kind in enumerate(kinds)
     )
 
 
@@ -27,7 +28,7 @@ def rows() -> np.ndarray:
 
 def true_entropy(network: FrozenNetwork, task: RegisteredTask, rows: np.ndarray) -> float:
     inputs = network.manifest.preprocessing.to_inputs(torch.from_numpy(rows))
-    logits = forward(network.backbone, network.composed(task.artifact), inputs)
+    logits = forward(network.backbone, network.composed(task), inputs)
     probabilities = logits[:, : len(task.classes)].softmax(dim=1).double()
     return float(-(probabilities * probabilities.log()).sum(dim=1).mean())
 
@@ -60,7 +61,7 @@ def test_logits_of_the_named_task_are_those_of_its_own_network(
 ) -> None:
     best = TaskIdentifier(network, shortlist=100).identify(tasks, rows, "short-list").best
     inputs = network.manifest.preprocessing.to_inputs(torch.from_numpy(rows))
-    expected = forward(network.backbone, network.composed(best.task.artifact), inputs)
+    expected = forward(network.backbone, network.composed(best.task), inputs)
     assert np.array_equal(best.logits, expected.numpy())
 
 
@@ -87,8 +88,8 @@ def test_task_of_one_class_never_wins_by_being_certain_of_everything(
     network: FrozenNetwork, make_artifact: MakeArtifact, rows: np.ndarray
 ) -> None:
     tasks = (
-        RegisteredTask("one-class", make_artifact(1, classes=("only",))),
-        RegisteredTask("four-classes", make_artifact(2)),
+        registered(network, "one-class", make_artifact(1, classes=("only",))),
+        registered(network, "four-classes", make_artifact(2)),
     )
     found = TaskIdentifier(network, shortlist=3).identify(tasks, rows, "short-list")
     assert found.best.task.task_id == "four-classes"

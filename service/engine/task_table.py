@@ -1,0 +1,154 @@
+"""All live tasks' tensors in arrays: for each layout of artifacts a column a tensor, a row a task.
+
+A row is written before anyone can read it, and not again until nobody can: what reads it is the
+task's `RegisteredTask`, and the row is free when that is gone.
+"""
+
+import sys
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model_store.artifact_layout import ArtifactLayout, LaidOut, class_names
+from model_store.task_artifact import TaskKind
+
+_HASH_BYTES = 32
+_LARGEST_BLOCK_BITS = 12
+
+
+class _Block:
+    """So many rows, allocated once, so that growing copies nothing."""
+
+    __slots__ = ("artifact_bytes", "columns", "hashes")
+
+    def __init__(self, layout: ArtifactLayout, rows: int) -> None:
+        self.columns: list[NDArray[Any]] = [
+            np.empty((rows, *place.shape), place.dtype) for place in layout.tensors
+        ]
+        self.hashes = np.empty((rows, _HASH_BYTES), np.uint8)
+        self.artifact_bytes = np.empty(rows, np.uint32)
+
+
+class _Rows:
+    """The rows of one layout, in blocks of 1, 1, 2, 4 and so on to 4,096, then of as many."""
+
+    __slots__ = ("__weakref__", "blocks", "free", "layout", "taken")
+
+    def __init__(self, layout: ArtifactLayout) -> None:
+        self.layout = layout
+        self.blocks: list[_Block] = []
+        self.taken = 0
+        # Appended to by whichever thread lets go of a task last.
+        self.free: deque[int] = deque()
+
+    def place(self, row: int) -> tuple[_Block, int]:
+        """The row's block, and which of its rows it is."""
+        if row >> _LARGEST_BLOCK_BITS:
+            block, within = divmod(row, 1 << _LARGEST_BLOCK_BITS)
+            return self.blocks[block + _LARGEST_BLOCK_BITS], within
+        bits = row.bit_length()
+        return self.blocks[bits], row - (1 << bits >> 1)
+
+    def write(self, laid_out: LaidOut) -> int:
+        """A row that was free, with the artifact's tensors."""
+        try:
+            row = self.free.popleft()
+        except IndexError:
+            row = self._new_row()
+        block, within = self.place(row)
+        for column, tensor in zip(block.columns, self.layout.tensors, strict=True):
+            column[within] = laid_out.tensor(tensor)
+        block.hashes[within] = np.frombuffer(laid_out.content_hash, np.uint8)
+        block.artifact_bytes[within] = len(laid_out.content)
+        return row
+
+    def _new_row(self) -> int:
+        row = self.taken
+        if row & (row - 1) == 0 or row & ((1 << _LARGEST_BLOCK_BITS) - 1) == 0:
+            self.blocks.append(_Block(self.layout, min(max(row, 1), 1 << _LARGEST_BLOCK_BITS)))
+        self.taken += 1
+        return row
+
+
+class RegisteredTask:
+    """A live task. A replaced task is a new object, so a reader keeps one version throughout."""
+
+    __slots__ = ("_classes", "_row", "_rows", "rows_predicted", "task_id")
+
+    def __init__(self, task_id: str, classes: str, rows: _Rows, row: int) -> None:
+        self.task_id = task_id
+        self.rows_predicted = 0
+        self._classes = classes
+        self._rows = rows
+        self._row = row
+
+    def __del__(self) -> None:
+        self._rows.free.append(self._row)
+
+    @property
+    def version(self) -> str:
+        """The artifact's content hash, in hexadecimal."""
+        block, within = self._rows.place(self._row)
+        return bytes(block.hashes[within]).hex()
+
+    @property
+    def content_hash(self) -> str:
+        """The version, under the name that an artifact has for it."""
+        return self.version
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Label names, in the order of the outputs."""
+        return class_names(self._classes)
+
+    @property
+    def kind(self) -> TaskKind:
+        """What its tensors are."""
+        return self._rows.layout.kind
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """As the task's artifact has them; copies, which may be kept longer than the task."""
+        block, within = self._rows.place(self._row)
+        return {
+            tensor.name: torch.from_numpy(column[within].copy())
+            for column, tensor in zip(block.columns, self._rows.layout.tensors, strict=True)
+        }
+
+    @property
+    def artifact_bytes(self) -> int:
+        """Of the whole artifact."""
+        block, within = self._rows.place(self._row)
+        return int(block.artifact_bytes[within])
+
+    @property
+    def tensor_bytes(self) -> int:
+        """Of its tensors alone."""
+        return self._rows.layout.tensor_bytes
+
+
+class TaskTable:
+    """The arrays; written by one thread at a time, read by any."""
+
+    def __init__(self) -> None:
+        # Held by its tasks alone: a mask of a size of its own leaves nothing behind.
+        self._rows: WeakValueDictionary[ArtifactLayout, _Rows] = WeakValueDictionary()
+
+    def add(self, task_id: str, laid_out: LaidOut) -> RegisteredTask:
+        """Copy an artifact's tensors to a row of their own."""
+        rows = self._rows.get(laid_out.layout)
+        if rows is None:
+            rows = self._rows[laid_out.layout] = _Rows(laid_out.layout)
+        # Most tasks have their classes in common with others, and so the text that says them.
+        return RegisteredTask(task_id, sys.intern(laid_out.classes), rows, rows.write(laid_out))
+
+    @property
+    def row_count(self) -> int:
+        """Of all layouts, free rows too."""
+        return sum(rows.taken for rows in self._rows.values())

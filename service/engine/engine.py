@@ -3,8 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import torch
-
+from masked_network.devices import chosen_device
 from model_store.network import FrozenNetwork
 from model_store.store import Store
 from service.engine.admission import BatchLimits
@@ -17,15 +16,6 @@ from service.engine.registry import TaskRegistry
 from service.engine.task_identifier import TaskIdentifier
 from service.settings import Settings
 from service.telemetry import Telemetry
-
-
-def chosen_device(wanted: str) -> torch.device:
-    """`auto` is a GPU where there is one. Raises `ValueError` where cuda is asked for in vain."""
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise ValueError("DEVICE=cuda, but this build of torch sees no CUDA device")
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(wanted)
 
 
 @dataclass

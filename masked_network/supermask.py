@@ -37,14 +37,15 @@ def binary_mask(scores: Tensor, density: float) -> Tensor:
     return magnitude >= _smallest_kept(magnitude, density)
 
 
-def _smallest_kept(magnitude: Tensor, density: float) -> float:
+def _smallest_kept(magnitude: Tensor, density: float) -> float | Tensor:
     check_density(density)
     size = magnitude.numel()
     kept = max(1, round(density * size))
     if magnitude.is_cpu:
         # numpy's vectorised selection is some fifteen times as fast as torch.kthvalue here.
         return float(np.partition(magnitude.numpy(), size - kept, axis=None)[size - kept])
-    return float(magnitude.flatten().kthvalue(size - kept + 1).values)
+    # Elsewhere a number that is only compared stays there: nothing waits for it.
+    return magnitude.flatten().kthvalue(size - kept + 1).values
 
 
 def threshold_mask(scores: Tensor) -> Tensor:

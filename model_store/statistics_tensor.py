@@ -29,7 +29,7 @@ def packed_statistics(
     """
     if not layers:
         return {}
-    joined = joined_statistics(statistics, layers).to(torch.float16)
+    joined = joined_statistics(statistics, layers).to("cpu", torch.float16)
     joined[1].clamp_min_(_LEAST_HALF)
     return {STATISTICS: joined}
 

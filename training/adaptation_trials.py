@@ -73,7 +73,7 @@ def adaptation_trials(
     if not tasks:
         raise DataError("no task of two or more classes has coefficients that could be adapted")
     candidates = network.candidates([task.artifact for task in tasks])
-    starts = _own_starts(network, tasks)
+    starts = _own_starts(candidates, tasks)
     right: dict[tuple[int, StartName], list[list[int]]] = {}
     for truth, task in enumerate(tasks):
         others = [i for i, other in enumerate(tasks) if not task.same_data(other)]
@@ -91,14 +91,14 @@ def adaptation_trials(
     return [_shares(images, name, counts) for (images, name), counts in right.items()]
 
 
-def _own_starts(network: FrozenNetwork, tasks: Sequence[KnownTask]) -> list[AdaptationStart]:
+def _own_starts(candidates: Candidates, tasks: Sequence[KnownTask]) -> list[AdaptationStart]:
     return [
         AdaptationStart(
-            network.coefficients(task.artifact),
+            candidates.coefficients[index],
             len(task.artifact.record.classes),
-            network.task_statistics(task.artifact),
+            {name: every[index] for name, every in candidates.statistics.items()},
         )
-        for task in tasks
+        for index, task in enumerate(tasks)
     ]
 
 
@@ -108,7 +108,10 @@ def _trials(network: FrozenNetwork, task: KnownTask, trials: int) -> list[Exampl
     order = torch.from_numpy(random_permutation(0, f"adaptation/{task.task_id}", len(test)))
     rows = order.repeat(-(-trials * images // len(order)))[: trials * images]
     preprocessing = network.manifest.preprocessing
-    return [test.rows(some).examples(preprocessing) for some in torch.split(rows, images)]
+    return [
+        test.rows(some).examples(preprocessing, network.device)
+        for some in torch.split(rows, images)
+    ]
 
 
 def _starts(
@@ -120,7 +123,7 @@ def _starts(
     inputs: Tensor,
 ) -> dict[StartName, AdaptationStart]:
     classes = max(start.classes for start in own)
-    uniform = torch.full((len(own),), 1 / len(own))
+    uniform = candidates.coefficients.new_full((len(own),), 1 / len(own))
     mean = AdaptationStart(
         candidates.coefficients.mean(dim=0),
         classes,

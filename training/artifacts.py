@@ -79,7 +79,7 @@ def _statistics(
     if not network.statistics:
         return {}
     weights = network.composed_weights(TaskArtifact(record, tensors))
-    inputs = task.train.examples(network.manifest.preprocessing).inputs
+    inputs = task.train.examples(network.manifest.preprocessing, network.device).inputs
     estimated = estimated_statistics(network.backbone, weights, inputs)
     return packed_statistics(estimated, network.statistics)
 

@@ -12,6 +12,7 @@ from typing import get_args
 
 import torch
 
+from masked_network.devices import CPU
 from masked_network.mask_bank import BankKind
 from model_store.network import FrozenNetwork
 from training.artifacts import Recipe
@@ -114,8 +115,9 @@ def try_banks(
     mask_fit_for: Callable[[int], FitOptions],
     on_kind: Callable[[BankKind], None] = lambda _: None,
     on_epoch: OnTaskEpoch = lambda _, __: None,
+    device: torch.device = CPU,
 ) -> list[BankTrial]:
-    """Make a bank of each kind and learn the probe over it, all else alike.
+    """Make a bank of each kind and learn the probe over it on that device, all else alike.
 
     A density counts where masks are drawn or learned, and an ER budget where they are learned. A
     kind that such choices or the stream do not allow is left out with the reason.
@@ -132,6 +134,7 @@ def try_banks(
                 stream,
                 mask_fit_for,
                 on_epoch=partial(_of_kind, on_epoch, kind),
+                device=device,
             )
         except (OptionError, StreamError) as error:
             trials.append(BankTrial(kind, None, left_out=str(error)))

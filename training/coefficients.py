@@ -90,12 +90,15 @@ class CoefficientRecipe:
         precision = self.precision or default_precision(network.bank.kind)
         start = self.start or (RANDN if network.bank.origin is None else Start("origin"))
         preprocessing = network.manifest.preprocessing
-        held_out = task.held_out.examples(preprocessing)
-        scale, used = coefficient_scale(network), network.used_by(self.kind)
+        device = network.device
+        held_out = task.held_out.examples(preprocessing, device)
         own = initial_coefficients(network, start, self.fit.seed, earlier, self.kind)
-        beta, origin = (own / scale).requires_grad_(), network.origin_of(self.kind)
+        scale, used = coefficient_scale(network).to(device), network.used_by(self.kind).to(device)
+        beta = (own.to(device) / scale).requires_grad_()
+        origin = network.origin_of(self.kind).to(device)
         layers = network.masked_by(self.kind)
-        scores = starting_scores(layers, TOP_HALF, self.fit.seed, ())
+        fresh = starting_scores(layers, TOP_HALF, self.fit.seed, ())
+        scores = {name: score.to(device).requires_grad_() for name, score in fresh.items()}
         budget = TOP_HALF.budget(layers)
 
         def compose_weights() -> Mapping[str, Tensor]:
@@ -109,8 +112,8 @@ class CoefficientRecipe:
         fit(
             network.backbone,
             compose_weights,
-            [beta, *(score.requires_grad_() for score in scores.values())],
-            task.train.examples(preprocessing),
+            [beta, *scores.values()],
+            task.train.examples(preprocessing, device),
             held_out,
             len(task.classes),
             self.fit,
@@ -121,7 +124,7 @@ class CoefficientRecipe:
         )
         masks = {name: TOP_HALF.mask(score, budget[name]) for name, score in scores.items()}
         tensors = {
-            **quantised(beta.detach() * scale, used, precision),
+            **quantised((beta.detach() * scale).cpu(), network.used_by(self.kind), precision),
             **packed_supermask(masks),
         }
         provenance = {**data_provenance, **self.provenance(), **start.provenance()}

@@ -33,12 +33,14 @@ def learn_supermask(
 ) -> dict[str, Tensor]:
     """Each layer's mask by the rule, bool in its shape; `earlier` masks are where scores start.
 
-    SupSup (2006.14769, section 3.1) by edge-popup (1911.13299).
+    SupSup (2006.14769, section 3.1) by edge-popup (1911.13299). Weights and examples are on one
+    device, and so are the masks; the earlier ones are on the CPU.
     """
-    scores = starting_scores(layers, rule, options.seed, earlier)
+    fresh = starting_scores(layers, rule, options.seed, earlier)
+    scores = {
+        name: score.to(weights[name].device).requires_grad_() for name, score in fresh.items()
+    }
     budget = rule.budget(layers)
-    for score in scores.values():
-        score.requires_grad_()
 
     def compose_weights() -> Mapping[str, Tensor]:
         masks = {
@@ -93,14 +95,14 @@ class MaskRecipe:
         on_epoch: OnEpoch = unheard,
     ) -> TaskArtifact:
         preprocessing = network.manifest.preprocessing
-        held_out = task.held_out.examples(preprocessing)
+        held_out = task.held_out.examples(preprocessing, network.device)
         dedicated = [task for task in earlier if task.kind == "supermask"]
         starting = dedicated if self.from_earlier_tasks else []
         masks = learn_supermask(
             network.backbone,
             network.weights,
             network.layers,
-            task.train.examples(preprocessing),
+            task.train.examples(preprocessing, network.device),
             held_out,
             len(task.classes),
             self.rule,

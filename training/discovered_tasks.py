@@ -88,9 +88,10 @@ def discover_tasks(
     learned_from: list[Counter[int]] = [Counter() for _ in range(unnamed.tasks)]
     current: int | None = None
     for index, counts in enumerate(learned_from):
-        train = unnamed.part(unnamed.image_set.train, index)
+        images = unnamed.part(unnamed.image_set.train, index)
+        train = images.examples(preprocessing, store.network.device)
         for rows in unnamed.rows(index):
-            learner = discovery.learn(train.rows(rows).examples(preprocessing))
+            learner = discovery.learn(train.rows(rows))
             if current is not None and current != learner:
                 _publish(store, unnamed, discovery, current)
             current = learner
@@ -131,7 +132,7 @@ def measure_discovered(
     """
     network = store.network
     names = [f"{PREFIX}{mask}" for mask in range(len(set().union(*learned_from)))]
-    masks = [network.supermask(store.load(name)) for name in names]
+    masks = network.candidates([store.load(name) for name in names]).supermasks
     classes = len(unnamed.image_set.classes)
     found = []
     for index, counts in enumerate(learned_from):
@@ -140,7 +141,7 @@ def measure_discovered(
         answered: Counter[int] = Counter()
         right = images = 0
         for rows in torch.split(torch.from_numpy(order), BATCH_SIZE)[:most_batches]:
-            batch = test.rows(rows).examples(network.manifest.preprocessing)
+            batch = test.rows(rows).examples(network.manifest.preprocessing, network.device)
             named = int(responsibilities(network, masks, batch.inputs[:1]).argmax())
             weights = masked_weights(network.weights, masks[named])
             logits = forward(network.backbone, weights, batch.inputs)[:, :classes]

@@ -112,7 +112,8 @@ class Discovery:
 
     def _fresh_scores(self, index: int) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(self.options.seed + index)
-        return initial_scores(self._network.layers, generator)
+        scores = initial_scores(self._network.layers, generator)
+        return {name: score.to(self._network.device) for name, score in scores.items()}
 
     def _fresh_mask(self, index: int) -> dict[str, Tensor]:
         return {name: threshold_mask(score) for name, score in self._fresh_scores(index).items()}
@@ -139,7 +140,7 @@ def responsibilities(
 
     SupSup (2006.14769), scenario NNs.
     """
-    none = torch.empty(0, *network.bank.used.shape)
+    none = torch.empty(0, *network.bank.used.shape, device=network.device)
     outputs = network.manifest.backbone.outputs
     scores = one_shot_scores(
         network.backbone, network.weights, network.bank, Candidates(none, masks), inputs, outputs

@@ -104,10 +104,10 @@ def evaluate(
 ) -> list[TaskResult]:
     """Measure every task by its artifact, as it lies in the store."""
     results = []
-    preprocessing = store.network.manifest.preprocessing
+    preprocessing, device = store.network.manifest.preprocessing, store.network.device
     for task in known:
         held_out, test = (
-            artifact_accuracy(store.network, task.artifact, part.examples(preprocessing))
+            artifact_accuracy(store.network, task.artifact, part.examples(preprocessing, device))
             for part in (task.held_out(), task.test())
         )
         published = task.artifact.record.held_out_accuracy

@@ -34,7 +34,7 @@ def ranked_by_tasks(
     fit_options: FitOptions,
     on_epoch: OnTaskEpoch,
 ) -> MaskBank:
-    """A ranked bank of the network that tasks 0 and on learn together.
+    """A ranked bank, on the CPU, of the network that tasks 0 and on learn where the weights are.
 
     Raises `OptionError` on a layer or more classes than there are, or groups out of bounds.
     """
@@ -46,10 +46,11 @@ def ranked_by_tasks(
     classes = max(len(task.classes) for task in tasks)
     if classes > options.outputs:
         raise OptionError(f"{classes} classes need as many outputs, not {options.outputs}")
+    device = weights[layers[0].name].device
     examples = [
         (
-            task.train.examples(preprocessing),
-            task.held_out.examples(preprocessing),
+            task.train.examples(preprocessing, device),
+            task.held_out.examples(preprocessing, device),
             len(task.classes),
         )
         for task in tasks
@@ -57,8 +58,9 @@ def ranked_by_tasks(
     multipliers = shared_multipliers(
         backbone, weights, examples, options.own_layers, fit_options, partial(on_epoch, "shared")
     )
+    found = {name: learned.cpu() for name, learned in multipliers.items()}
     try:
-        return ranked_bank(layers, options.size, options.seed, options.spread, multipliers)
+        return ranked_bank(layers, options.size, options.seed, options.spread, found)
     except ValueError as error:
         raise OptionError(str(error)) from error
 
@@ -92,8 +94,11 @@ def learned_masks(
     on_impression: OnImpression,
     on_epoch: OnTaskEpoch,
 ) -> list[Tensor]:
-    """The masks of impressions 0 and on, `[n, P_l]` a layer. Raises `OptionError`."""
-    learned = []
+    """The masks of impressions 0 and on, `[n, P_l]` a layer, on the CPU; learned where weights are.
+
+    Raises `OptionError`.
+    """
+    learned, device = [], weights[layers[0].name].device
     homogeneous = options.kind == "homogeneous"
     for k in range(options.to_learn):
         task = impression_task(0 if homogeneous else k)
@@ -105,14 +110,14 @@ def learned_masks(
             backbone,
             weights,
             layers,
-            task.train.examples(preprocessing),
-            task.held_out.examples(preprocessing),
+            task.train.examples(preprocessing, device),
+            task.held_out.examples(preprocessing, device),
             len(task.classes),
             MaskRule("top-k", options.learned_density(), options.er_scale),
             replace(fit_options, seed=fit_options.seed + k) if homogeneous else fit_options,
             on_epoch=partial(on_epoch, f"impression-{k}"),
         )
-        learned.append(masks)
+        learned.append({name: mask.cpu() for name, mask in masks.items()})
         on_impression()
     return [
         torch.stack([masks[layer.name].flatten() for masks in learned]) for layer in layers

@@ -62,7 +62,7 @@ def infer_tasks(
                     candidates,
                     inputs[truth, trial, :images],
                     classes,
-                )
+                ).cpu()
                 entropy = entropies[:, truth, trial, :images].mean(dim=1)  # [T]
                 best = scores.topk(min(SHORT_LIST, len(ordered))).indices
                 counts["one_shot"] += int(right[truth, best[0]])
@@ -84,7 +84,7 @@ def trial_inputs(network: FrozenNetwork, task: KnownTask, trials: int) -> Tensor
     test = task.test()
     order = torch.from_numpy(random_permutation(0, f"trials/{task.task_id}", len(test)))
     rows = order.repeat(-(-needed // len(order)))[:needed]
-    inputs = test.rows(rows).examples(network.manifest.preprocessing).inputs
+    inputs = test.rows(rows).examples(network.manifest.preprocessing, network.device).inputs
     return inputs.reshape(trials, -1, *inputs.shape[1:])  # [trials, images, C, H, W]
 
 
@@ -93,7 +93,7 @@ def trial_entropies(
 ) -> Tensor:
     """Relative entropy of every trial image `[T, trials, images, ...]` under every candidate.
 
-    `[candidate, T, trials, images]`.
+    `[candidate, T, trials, images]`, on the CPU.
     """
     flat = inputs.flatten(end_dim=2)
     found = []
@@ -105,4 +105,4 @@ def trial_entropies(
             uniform = torch.tensor(float(classes)).log()
             entropy = entropy_nats(logits[:, :classes])
             found.append(entropy / uniform if classes > 1 else torch.ones_like(entropy))
-    return torch.stack(found).view(len(candidates), *inputs.shape[:3])
+    return torch.stack(found).cpu().view(len(candidates), *inputs.shape[:3])

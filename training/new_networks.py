@@ -4,8 +4,11 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import torch
+
 from masked_network.backbones import MaskedLayer, build_backbone, masked_layers
 from masked_network.channel_groups import channel_segments
+from masked_network.devices import CPU
 from masked_network.frozen_weights import fingerprint, signed_constant_weights
 from masked_network.mask_bank import MaskBank, bank_of_masks, partition_bank, random_bank
 from model_store.manifest import BackboneRecord, BankRecord, Manifest
@@ -32,8 +35,9 @@ def new_network(
     fit_options: FitOptions,
     on_impression: OnImpression = lambda: None,
     on_epoch: OnTaskEpoch = lambda _, __: None,
+    device: torch.device = CPU,
 ) -> FrozenNetwork:
-    """The frozen network of a new store, with its manifest.
+    """The frozen network of a new store, with its manifest; made on that device, and left there.
 
     `on_epoch` hears each epoch of impression k under the name `impression-k`.
 
@@ -51,11 +55,12 @@ def new_network(
     segments = channel_segments(layers, options.channel_groups)
     density = options.recorded_density(layers)
     weights = signed_constant_weights(layers, options.seed)
+    moved = {name: weight.to(device) for name, weight in weights.items()}
     if options.kind == "ranked":
         bank = ranked_by_tasks(
             options,
             backbone,
-            weights,
+            moved,
             layers,
             preprocessing,
             impression_task,
@@ -66,7 +71,7 @@ def new_network(
         masks = learned_masks(
             options,
             backbone,
-            weights,
+            moved,
             layers,
             preprocessing,
             impression_task,
@@ -99,7 +104,7 @@ def new_network(
         ),
         preprocessing=preprocessing,
     )
-    return FrozenNetwork(manifest, backbone, layers, weights, bank)
+    return FrozenNetwork(manifest, backbone, layers, moved, bank.to(device))
 
 
 def creation_time() -> datetime:

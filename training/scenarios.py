@@ -124,7 +124,7 @@ def _batches(network: FrozenNetwork, task: KnownTask, most_batches: int | None) 
     test = task.test()
     order = torch.from_numpy(random_permutation(0, f"trials/{task.task_id}", len(test)))
     return [
-        test.rows(rows).examples(network.manifest.preprocessing)
+        test.rows(rows).examples(network.manifest.preprocessing, network.device)
         for rows in torch.split(order, BATCH_SIZE)[:most_batches]
     ]
 
@@ -167,7 +167,8 @@ def _right_classes(
     for candidate in sorted({candidate for candidate, _ in asked}):
         artifact = ordered[candidate].artifact
         classes = artifact.record.classes
-        same = torch.tensor([[mine == name for name in names] for mine in classes])
+        alike = [[mine == name for name in names] for mine in classes]
+        same = torch.tensor(alike).to(network.device)
         composed = network.composed(artifact)
         for batch, examples in enumerate(batches):
             if (candidate, batch) in asked:

@@ -29,6 +29,7 @@ def shared_multipliers(
     `tasks` are training and held-out examples with their number of classes. Every weight is
     learned from the frozen one, by Adam at 1e-3 with cosine, a step of each task in turn; an epoch
     is a pass over the data of all. `on_epoch` hears the mean held-out accuracy over the tasks.
+    Weights and examples are on one device.
     """
     normalised = BatchNormalised(backbone)
     generator = torch.Generator().manual_seed(options.seed)
@@ -43,24 +44,27 @@ def shared_multipliers(
     steps = sum(options.steps(len(train)) for train, _, _ in tasks)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for epoch in range(1, options.epochs + 1):
-        started, total_loss, seen = time.perf_counter(), 0.0, 0
+        started, seen = time.perf_counter(), 0
+        total_loss = tasks[0][0].inputs.new_zeros((), dtype=torch.float64)
         for task, rows in _in_turn([len(train) for train, _, _ in tasks], options, generator):
             train, _, classes = tasks[task]
             if normalised.layers and len(rows) < 2:
                 continue  # one row has no variance
-            logits, _ = normalised({**shared, **own[task]}, train.inputs[rows])
-            loss = cross_entropy(logits[:, :classes], train.labels[rows])
+            batch = train.rows(rows)
+            logits, _ = normalised({**shared, **own[task]}, batch.inputs)
+            loss = cross_entropy(logits[:, :classes], batch.labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
             optimizer.step()
             schedule.step()
-            total_loss, seen = total_loss + float(loss.detach()) * len(rows), seen + len(rows)
+            total_loss += loss.detach().double() * len(rows)
+            seen += len(rows)
         reached = [
             _held_out_accuracy(backbone, {**shared, **layers}, *task)
             for layers, task in zip(own, tasks, strict=True)
         ]
         mean = sum(reached) / len(reached)
-        on_epoch(Epoch(epoch, total_loss / seen, mean, time.perf_counter() - started))
+        on_epoch(Epoch(epoch, float(total_loss) / seen, mean, time.perf_counter() - started))
     return {name: weight.detach() / weights[name] for name, weight in shared.items()}
 
 

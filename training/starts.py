@@ -54,20 +54,20 @@ def chosen_start(kind: StartKind | None, index: int | None) -> Start | None:
 
 
 def coefficient_scale(network: FrozenNetwork) -> Tensor:
-    """`1 / sqrt(K * density)` `[L, K]`: what coefficients are in units of while they are learned.
+    """`1 / sqrt(K * density)` `[L, K]`, on the CPU: the units in which coefficients are learned.
 
     The density is that of each basis mask in each layer, so that masks of many and of few weights
     count alike. Of disjoint masks it is that of all together over K, as one alone gives a weight.
     Where the bank has an origin, it is a quarter of that one's root mean square in the layer.
     """
-    kept = network.bank.kept()
     if network.bank.origin is not None:
-        return _share_of_origin(network.bank.origin)
+        return _share_of_origin(network.bank.origin.cpu())
+    kept = network.bank.kept().cpu()
     if network.bank.disjoint:
         kept = kept.sum(dim=1, keepdim=True).expand_as(kept)
     else:
         kept = kept.clamp_min(1) * network.bank.size  # a mask may be empty in a small layer
-    sizes = torch.tensor([[layer.size] for layer in network.segments], device=kept.device)
+    sizes = torch.tensor([[layer.size] for layer in network.segments])
     return (sizes / kept).sqrt()
 
 
@@ -92,8 +92,8 @@ def initial_coefficients(
 ) -> Tensor:
     """What a task of that kind adds to the bank's origin at first, `[L, K]`, zero where nothing.
 
-    A mean is of earlier tasks of the same kind; of no tasks it is a randn start. Raises
-    `OptionError` on a start at impressions of a bank that has none.
+    On the CPU, wherever the network is. A mean is of earlier tasks of the same kind; of no tasks
+    it is a randn start. Raises `OptionError` on a start at impressions of a bank that has none.
     """
     bank, used = network.bank, network.used_by(kind)
     check_start(start, bank.impressions)

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from masked_network.devices import CPU
 from masked_network.layer_budget import kept_share
 from masked_network.mask_bank import BankKind, Spread
 from model_store.errors import StoreExists, StoreNotFound
@@ -91,10 +94,17 @@ class StoreChoices:
                 raise OptionError(f"{folder} was made with {what} {actual}, not {asked}")
 
 
-def open_store(folder: Path) -> Store | None:
-    """The store in `folder`; None where there is none. Raises `CorruptStore`."""
+def store_on(folder: Path, device: torch.device) -> Store:
+    """The store in `folder`, its network on that device. Raises as `Store.open` does."""
+    opened = Store.open(folder)
+    opened.network = opened.network.to(device)
+    return opened
+
+
+def open_store(folder: Path, device: torch.device = CPU) -> Store | None:
+    """As `store_on`; None where there is none. Raises `CorruptStore`."""
     try:
-        return Store.open(folder)
+        return store_on(folder, device)
     except StoreNotFound:
         return None
 
@@ -107,10 +117,11 @@ def create_store(
     fit_for: Callable[[int], FitOptions],
     on_impression: OnImpression = lambda: None,
     on_epoch: OnTaskEpoch = lambda _, __: None,
+    device: torch.device = CPU,
 ) -> Store:
     """A new store for such data. Raises `StoreExists`, or as `store_network` does."""
     check_no_store(folder)
-    network = store_network(choices, image_set, stream, fit_for, on_impression, on_epoch)
+    network = store_network(choices, image_set, stream, fit_for, on_impression, on_epoch, device)
     return Store.create(folder, network)
 
 
@@ -127,8 +138,11 @@ def store_network(
     fit_for: Callable[[int], FitOptions],
     on_impression: OnImpression = lambda: None,
     on_epoch: OnTaskEpoch = lambda _, __: None,
+    device: torch.device = CPU,
 ) -> FrozenNetwork:
     """The network of a store for such data; `fit_for` says how to learn from so many images.
+
+    It is made on that device, and left there.
 
     Learned impressions come from tasks `first_task` and on of the stream: by default those that it
     begins with, so that a one-hot coefficient is such a task's own mask. Raises `OptionError` or
@@ -146,4 +160,5 @@ def store_network(
         fit_for(stream.training_images(image_set, choices.first_task)),
         on_impression,
         on_epoch,
+        device,
     )

@@ -4,9 +4,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import torch
 import typer
 from rich.table import Table
 
+from masked_network.devices import CPU
 from masked_network.mask_bank import BankKind
 from model_store.store import Store
 from training import options
@@ -16,7 +18,13 @@ from training.console import described_counts, errors_in_words, output_console, 
 from training.data_choices import read_data
 from training.errors import OptionError
 from training.image_sets import ImageSet
-from training.options import MASK_LEARNING_RATE, FitChoices, fit_choices, task_stream
+from training.options import (
+    MASK_LEARNING_RATE,
+    FitChoices,
+    asked_device,
+    fit_choices,
+    task_stream,
+)
 from training.run_records import OnTaskEpoch, begin_run, unrecorded
 from training.stores import StoreChoices, check_no_store, create_store
 from training.task_commands import COEFFICIENT_LEARNING_RATE, DEFAULT_EXPOSURE
@@ -51,6 +59,7 @@ def make_bank(
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = 128,
     run: options.Run = None,
+    device: options.Device = "auto",
 ) -> None:
     """Make a store: the frozen network's seed and the bank of basis masks.
 
@@ -85,14 +94,17 @@ def make_bank(
         learning = fit_choices(epochs, learning_rate, MASK_LEARNING_RATE, batch_size, 0.0, 0)
         image_set = read_data(data, None, label_column, skip_unreadable, image_size)
         typer.echo(f"{image_set.name}: {described_counts(image_set.class_counts())}")
-        begin = partial(begin_run, run, context.info_name, context.params)
+        where = asked_device(device)
+        begin = partial(begin_run, run, context.info_name, context.params, where)
         if kind == "auto":
             probing = fit_choices(
                 epochs, None, COEFFICIENT_LEARNING_RATE, batch_size, DEFAULT_EXPOSURE, 0
             )
-            made = _create_best(store, kinds, choices, image_set, tasks, learning, probing, begin)
+            made = _create_best(
+                store, kinds, choices, image_set, tasks, learning, probing, begin, where
+            )
         else:
-            made = create_with_bar(store, choices, image_set, tasks, learning, begin)
+            made = create_with_bar(store, choices, image_set, tasks, learning, begin, where)
         record = made.network.manifest.bank
         typer.echo(f"{store}: bank {record.kind} of {record.size}, density {record.density:g}")
 
@@ -106,6 +118,7 @@ def _create_best(
     learning: FitChoices,
     probing: FitChoices,
     begin: Callable[[], OnTaskEpoch],
+    device: torch.device,
 ) -> Store:
     check_no_store(folder)
     probe = probe_task(stream, image_set)
@@ -127,6 +140,7 @@ def _create_best(
             learning.for_images,
             on_kind,
             on_epoch,
+            device,
         )
     best, network = best_trial(trials)
     output_console().print(_comparison(trials, best, probe))
@@ -163,6 +177,7 @@ def create_with_bar(
     stream: TaskStream,
     learning: FitChoices,
     begin: Callable[[], OnTaskEpoch] = unrecorded,
+    device: torch.device = CPU,
 ) -> Store:
     """A new store, the impressions' progress shown where there are any to learn."""
     options = choices.bank_options(1)
@@ -177,4 +192,5 @@ def create_with_bar(
             learning.for_images,
             lambda: progress.advance(bar),
             on_epoch,
+            device,
         )

@@ -22,7 +22,7 @@ from training.discovered_tasks import (
 )
 from training.discovery import DiscoveryOptions, check_discoverable
 from training.fitting import FitOptions
-from training.options import task_stream
+from training.options import asked_device, task_stream
 from training.stores import StoreChoices, open_store, store_network
 from training.threads import use_threads_that_help
 
@@ -64,6 +64,7 @@ def discover(
         int | None, typer.Option(min=1, help="Test batches of each task; all if left out.")
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the table to this file too.")] = None,
+    device: options.Device = "auto",
 ) -> None:
     """Learn masks from batches that do not say their task, publish them, and measure.
 
@@ -75,7 +76,8 @@ def discover(
     with errors_in_words():
         learning = DiscoveryOptions(learning_rate, ask_every, tolerance, seed)
         rule = task_stream(stream, stream_seed, degrees, 1)
-        opened = open_store(store)
+        where = asked_device(device)
+        opened = open_store(store, where)
         if opened is not None:
             choices.check(store, opened.network)
         preprocessing = opened.network.manifest.preprocessing if opened else None
@@ -83,7 +85,9 @@ def discover(
         unnamed = UnnamedStream(image_set, rule, tasks, batches_per_task, batch_size, seed)
         if opened is None:
             made_of = replace(choices, outputs=outputs or _OUTPUTS)
-            network = store_network(made_of, image_set, rule, lambda _: FitOptions(1, 1.0))
+            network = store_network(
+                made_of, image_set, rule, lambda _: FitOptions(1, 1.0), device=where
+            )
             check_discoverable(network, len(image_set.classes))
             opened = Store.create(store, network)
         use_threads_that_help(opened.network)

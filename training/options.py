@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 import typer
 
 from masked_network.backbones import BACKBONES
+from masked_network.devices import DeviceName, chosen_device
 from masked_network.mask_bank import BankKind, Spread
 from model_store.coefficient_tensors import Precision
 from training.errors import OptionError
@@ -218,6 +220,10 @@ ScheduleOption = Annotated[
 Steps = Annotated[
     int | None, typer.Option("--steps", min=1, help="Stop after so many batches, mid-epoch too.")
 ]
+Device = Annotated[
+    DeviceName,
+    typer.Option("--device", help="Where to compute; auto takes a GPU where there is one."),
+]
 
 
 @dataclass(frozen=True)
@@ -258,6 +264,14 @@ def fit_choices(
         1, rate, batch_size, exposure, seed, optimizer, schedule, patience, steps or 0
     )
     return FitChoices(epochs, options)
+
+
+def asked_device(name: DeviceName) -> torch.device:
+    """The device that the options ask for. Raises `OptionError` where there is none."""
+    try:
+        return chosen_device(name)
+    except ValueError as error:
+        raise OptionError(str(error)) from error
 
 
 def hybrid_rate(hybrid: bool, mask_learning_rate: float | None) -> float | None:

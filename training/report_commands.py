@@ -14,10 +14,11 @@ from training.data_choices import read_data
 from training.evaluation import evaluate, known_tasks
 from training.figure import report_png
 from training.inference_trials import infer_tasks
-from training.options import task_stream
+from training.options import asked_device, task_stream
 from training.report import Report, report_json, report_tables
 from training.sample_requests import write_samples
 from training.scenarios import measure_scenarios
+from training.stores import store_on
 
 
 def evaluate_store(
@@ -42,6 +43,7 @@ def evaluate_store(
     ] = 0,
     label_column: options.LabelColumn = None,
     skip_unreadable: options.SkipUnreadable = False,
+    device: options.Device = "auto",
 ) -> None:
     """Accuracy, forgetting and bytes of every task, and what is right where none is named.
 
@@ -51,7 +53,7 @@ def evaluate_store(
     With --adapt, also how well networks adapted to unlabelled images answer them.
     """
     with errors_in_words():
-        opened = Store.open(store)
+        opened = store_on(store, asked_device(device))
         preprocessing = opened.network.manifest.preprocessing
         image_set = read_data(data, preprocessing, label_column, skip_unreadable)
         known, left_out = known_tasks(opened, image_set, limit)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from masked_network.devices import CPU
 from model_store.files import LocalFolder
 from training.errors import OptionError
 from training.fitting import Epoch
@@ -32,14 +33,16 @@ _MAY_GROW = "tasks"
 class RunRecord:
     """The folder of one run, which a run with the same options may go on with."""
 
-    def __init__(self, folder: Path, options: Mapping[str, object]) -> None:
+    def __init__(
+        self, folder: Path, options: Mapping[str, object], device: torch.device = CPU
+    ) -> None:
         """Raises `OptionError` where the folder is that of a run with other options."""
         files = LocalFolder(folder)
         config = _json({name: _plain(value) for name, value in options.items()})
         if CONFIG_FILE in files.names(""):
             _check_same(folder, json.loads(files.read(CONFIG_FILE)), json.loads(config))
         files.write(CONFIG_FILE, config)
-        files.write(ENVIRONMENT_FILE, _json(environment()))
+        files.write(ENVIRONMENT_FILE, _json(environment(device)))
         self._metrics = folder / METRICS_FILE
         self._metrics.touch()
         with self._metrics.open("r+b") as file:
@@ -63,12 +66,15 @@ def unrecorded() -> OnTaskEpoch:
 
 
 def begin_run(
-    folder: Path | None, command: str | None, options: Mapping[str, object]
+    folder: Path | None,
+    command: str | None,
+    options: Mapping[str, object],
+    device: torch.device,
 ) -> OnTaskEpoch:
     """What is to hear each epoch: the run's record, or nobody where no folder was asked for."""
     if folder is None:
         return unrecorded()
-    return RunRecord(folder, {"command": command, **options}).epoch
+    return RunRecord(folder, {"command": command, **options}, device).epoch
 
 
 def read_metrics(folder: Path) -> list[Metric]:
@@ -87,9 +93,10 @@ def read_metrics(folder: Path) -> list[Metric]:
     return list(measured.values())
 
 
-def environment() -> dict[str, str | int]:
-    """What a measurement may depend on: versions, threads and the kind of machine."""
+def environment(device: torch.device = CPU) -> dict[str, str | int]:
+    """What a measurement on that device may depend on: versions, threads, the kind of machine."""
     return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "numpy": np.__version__,

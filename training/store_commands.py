@@ -17,6 +17,7 @@ from training.data_choices import read_data
 from training.errors import OptionError
 from training.options import (
     MASK_LEARNING_RATE,
+    asked_device,
     fit_choices,
     hybrid_rate,
     task_stream,
@@ -67,6 +68,7 @@ def learn_stream(
     mask_learning_rate: options.MaskLearningRate = None,
     seed: options.LearnerSeed = 0,
     run: options.Run = None,
+    device: options.Device = "auto",
 ) -> None:
     """Make the store if there is none, then learn and publish many tasks.
 
@@ -95,8 +97,9 @@ def learn_stream(
         )
         first = chosen_start(start, start_index)
         mask_rate = hybrid_rate(hybrid, mask_learning_rate)
-        begin = partial(begin_run, run, context.info_name, context.params)
-        opened = open_store(store)
+        where = asked_device(device)
+        begin = partial(begin_run, run, context.info_name, context.params, where)
+        opened = open_store(store, where)
         if opened is not None:
             choices.check(store, opened.network)
         preprocessing = opened.network.manifest.preprocessing if opened else None
@@ -114,7 +117,9 @@ def learn_stream(
             check_start(first, made_of.impressions)
         if opened is None:
             mask_learning = fit_choices(epochs, None, MASK_LEARNING_RATE, batch_size, 0.0, seed)
-            opened = create_with_bar(store, choices, image_set, task_rule, mask_learning, begin)
+            opened = create_with_bar(
+                store, choices, image_set, task_rule, mask_learning, begin, where
+            )
         publish_with_bar(store, opened, planned, begin)
 
 

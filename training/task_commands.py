@@ -4,10 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import torch
 import typer
 
 from model_store.files import LocalFolder
-from model_store.store import Store
 from model_store.task_artifact import checked_task_name
 from training import options
 from training.coefficients import CoefficientRecipe
@@ -18,9 +18,16 @@ from training.dedicated_masks import MaskRecipe
 from training.errors import OptionError
 from training.evaluation import natural_order
 from training.mask_rules import MaskRule
-from training.options import MASK_LEARNING_RATE, fit_choices, hybrid_rate, task_stream
+from training.options import (
+    MASK_LEARNING_RATE,
+    asked_device,
+    fit_choices,
+    hybrid_rate,
+    task_stream,
+)
 from training.run_records import OnTaskEpoch, begin_run
 from training.starts import chosen_start
+from training.stores import store_on
 from training.task_streams import TaskStream
 from training.threads import use_threads_that_help
 
@@ -56,6 +63,7 @@ def learn_task(
     mask_learning_rate: options.MaskLearningRate = None,
     seed: options.LearnerSeed = 0,
     run: options.Run = None,
+    device: options.Device = "auto",
 ) -> None:
     """Learn one task's coefficients, the bank frozen; publish them, or write them with --out."""
     with errors_in_words():
@@ -66,8 +74,10 @@ def learn_task(
         first = chosen_start(start, start_index)
         mask_rate = hybrid_rate(hybrid, mask_learning_rate)
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
+        where = asked_device(device)
         _learn_one(
             store,
+            where,
             (data, label_column, skip_unreadable),
             tasks,
             index,
@@ -76,7 +86,7 @@ def learn_task(
                 choices.for_images(images), precision, first, penalty, mask_rate
             ),
             out,
-            partial(begin_run, run, context.info_name, context.params),
+            partial(begin_run, run, context.info_name, context.params, where),
         )
 
 
@@ -107,6 +117,7 @@ def learn_mask(
     steps: options.Steps = None,
     seed: options.LearnerSeed = 0,
     run: options.Run = None,
+    device: options.Device = "auto",
 ) -> None:
     """Learn a dedicated supermask for one task; publish it, or write it with --out.
 
@@ -129,15 +140,17 @@ def learn_mask(
         )
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
         keeping = MaskRule(rule, density, er_scale)
+        where = asked_device(device)
         _learn_one(
             store,
+            where,
             (data, label_column, skip_unreadable),
             tasks,
             index,
             _task_name(tasks, index, task_id, "-mask"),
             lambda images: MaskRecipe(choices.for_images(images), keeping, start),
             out,
-            partial(begin_run, run, context.info_name, context.params),
+            partial(begin_run, run, context.info_name, context.params, where),
         )
 
 
@@ -149,6 +162,7 @@ def _task_name(stream: TaskStream, index: int, task_id: str | None, suffix: str)
 
 def _learn_one(
     folder: Path,
+    device: torch.device,
     data: tuple[str, str | None, bool],
     stream: TaskStream,
     index: int,
@@ -157,7 +171,7 @@ def _learn_one(
     out: Path | None,
     begin: Callable[[], OnTaskEpoch],
 ) -> None:
-    store = Store.open(folder)
+    store = store_on(folder, device)
     source, label_column, skip_unreadable = data
     preprocessing = store.network.manifest.preprocessing
     image_set = read_data(source, preprocessing, label_column, skip_unreadable)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -187,6 +188,15 @@ def test_bad_input_is_one_line_and_exit_status_two(
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to ask for")
+@pytest.mark.parametrize("command", ["task", "mask", "stream", "bank", "discover", "evaluate"])
+def test_a_gpu_that_is_not_there_is_refused_in_words(command: str, tmp_path: Path) -> None:
+    named = ("--task-id", "digits") if command in ("task", "mask") else ()
+    result = run(command, "--store", tmp_path, *DIGITS, *named, "--device", "cuda")
+    assert result.exit_code == 2
+    assert "error: cuda was asked for, but" in result.stderr
+
+
 def test_a_stream_too_short_for_the_impressions_is_refused_before_learning(tmp_path: Path) -> None:
     split = ("--stream", "split", "--kind", "heterogeneous")
     result = run("bank", "--store", tmp_path, *DIGITS, *split, "--size", 6)
@@ -285,6 +295,7 @@ def test_a_run_keeps_the_epochs_of_the_impressions_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["partition", "heterogeneous", "atoms"])
 def test_the_same_seed_makes_the_same_store_to_the_byte(tmp_path: Path, kind: str) -> None:
     stream = ("stream", *DIGITS, "--kind", kind, "--size", 2, *QUICK, "--tasks", 2)
+    stream = (*stream, "--device", "cpu")  # a GPU adds up in no fixed order
     hashes = []
     for name in ("first", "second"):
         folder = tmp_path / name

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from masked_network.devices import CPU
 from training.errors import OptionError
 from training.fitting import Epoch
 from training.run_records import METRICS_FILE, RunRecord, begin_run, environment, read_metrics
@@ -48,12 +49,21 @@ def test_a_folder_of_another_run_is_refused_but_a_stream_may_grow(tmp_path: Path
 
 def test_the_environment_names_no_host_and_no_place() -> None:
     found = environment()
-    assert set(found) == {"python", "torch", "numpy", "threads", "system", "machine", "cpus"}
+    assert set(found) == {
+        "python",
+        "torch",
+        "numpy",
+        "threads",
+        "system",
+        "machine",
+        "cpus",
+        "device",
+    }
     assert not any("/" in str(value) for value in found.values())
 
 
 def test_nobody_hears_a_run_without_a_folder() -> None:
-    begin_run(None, "stream", OPTIONS)("a", Epoch(1, 1.0, 0.5, 0.1))
+    begin_run(None, "stream", OPTIONS, CPU)("a", Epoch(1, 1.0, 0.5, 0.1))
 
 
 def test_a_folder_without_measurements_has_none(tmp_path: Path) -> None:

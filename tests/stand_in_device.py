@@ -24,7 +24,7 @@ _BETWEEN_DEVICES = {torch.ops.aten._to_copy.default, torch.ops.aten.copy_.defaul
 class _There(Tensor):
     """A tensor on the stand-in, its values kept on the CPU."""
 
-    values: Tensor
+    on_cpu: Tensor
 
     @staticmethod
     def __new__(cls, values: Tensor) -> "_There":
@@ -36,7 +36,7 @@ class _There(Tensor):
             dtype=values.dtype,
             device=STAND_IN,
         )
-        made.values = values
+        made.on_cpu = values
         return made
 
     @classmethod
@@ -59,11 +59,11 @@ class _There(Tensor):
         return super().__getitem__(places)
 
 
-class StandIn(TorchDispatchMode):
+class StandIn(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it unannotated
     """Keeps the devices apart while it is entered."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
         self.moved: list[Tensor] = []
         """What was copied there from the CPU."""
 
@@ -76,7 +76,7 @@ class StandIn(TorchDispatchMode):
     ) -> Any:
         named = dict(kwargs or {})
         tensors = [leaf for leaf in tree_leaves((args, named)) if isinstance(leaf, Tensor)]
-        there = {id(one.values): one for one in tensors if isinstance(one, _There)}
+        there = {id(one.on_cpu): one for one in tensors if isinstance(one, _There)}
         here = [one for one in tensors if one.device == _CPU]
         if there and func not in _BETWEEN_DEVICES:
             if any(one.is_meta and not isinstance(one, _There) for one in tensors):
@@ -92,7 +92,7 @@ class StandIn(TorchDispatchMode):
                 self.moved += here
 
         def unwrapped(value: Any) -> Any:
-            return value.values if isinstance(value, _There) else value
+            return value.on_cpu if isinstance(value, _There) else value
 
         def wrapped(value: Any) -> Any:
             if not isinstance(value, Tensor):

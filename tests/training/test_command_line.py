@@ -295,11 +295,11 @@ def test_a_run_keeps_the_epochs_of_the_impressions_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["partition", "heterogeneous", "atoms"])
 def test_the_same_seed_makes_the_same_store_to_the_byte(tmp_path: Path, kind: str) -> None:
     stream = ("stream", *DIGITS, "--kind", kind, "--size", 2, *QUICK, "--tasks", 2)
-    stream = (*stream, "--device", "cpu")  # a GPU adds up in no fixed order
+    on_cpu = ("--device", "cpu")  # a GPU adds up in no fixed order
     hashes = []
     for name in ("first", "second"):
         folder = tmp_path / name
-        made = run(*stream, "--store", folder, env={"SOURCE_DATE_EPOCH": "1700000000"})
+        made = run(*stream, *on_cpu, "--store", folder, env={"SOURCE_DATE_EPOCH": "1700000000"})
         assert made.exit_code == 0, made.output
         files = [path for path in folder.rglob("*") if path.is_file()]
         hashes.append(

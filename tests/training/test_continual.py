@@ -23,7 +23,7 @@ from training.task_streams import TaskStream
 
 STREAM = [
     *(sys.executable, "-m", "training", "stream", "--data", "digits"),
-    *("--tasks", "12", "--size", "16", "--epochs", "6"),
+    *("--tasks", "12", "--size", "16", "--epochs", "6", "--device", "cpu"),
 ]
 
 

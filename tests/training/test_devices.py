@@ -66,8 +66,9 @@ def other() -> Iterator[StandIn]:
 def few(digits: ImageSet) -> ImageSet:
     """A part of the digits."""
     first = torch.arange(64)
-    parts = (part.rows(first) for part in (digits.train, digits.held_out, digits.test))
-    return ImageSet("few digits", digits.classes, *parts)
+    parts = (digits.train, digits.held_out, digits.test)
+    train, held_out, test = (part.rows(first) for part in parts)
+    return ImageSet("few digits", digits.classes, train, held_out, test)
 
 
 def network_on(device: torch.device, few: ImageSet, options: BankOptions) -> FrozenNetwork:

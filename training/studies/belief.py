@@ -49,8 +49,8 @@ class Belief:
         if bench.ledger.find(asked) is not None:
             return
         folder = bench.folder / STORES_FOLDER / f"{self.name}-{fingerprint[-16:]}"
-        store = open_store(folder) or create_store(
-            folder, CHOICES, image_set, STREAM, lambda _: RECIPE.fit
+        store = open_store(folder, bench.device) or create_store(
+            folder, CHOICES, image_set, STREAM, lambda _: RECIPE.fit, device=bench.device
         )
         use_threads_that_help(store.network)
         planned = plan_tasks(image_set, STREAM, range(self.tasks), lambda _: RECIPE)

@@ -8,6 +8,7 @@ import typer
 from model_store.files import LocalFolder
 from training.console import errors_in_words
 from training.errors import OptionError
+from training.options import Device, asked_device
 from training.studies.catalogue import studies
 from training.studies.claims import CLAIMS_FILE, claims_json
 from training.studies.data import Source
@@ -32,6 +33,7 @@ def make_report(
     processes: Annotated[
         int | None, typer.Option(min=1, help="Side by side; one a core, four at most, if left out.")
     ] = None,
+    device: Device = "auto",
 ) -> None:
     """Measure every study; write the page, its figures and `claims.json`.
 
@@ -50,7 +52,8 @@ def make_report(
             "fashion-mnist": Source(fashion_mnist),
             "cifar100": Source(cifar100, "fine_label"),
         }
-        report = Report(out, full, sources, machine_in_words())
+        where = asked_device(device)
+        report = Report(out, full, sources, machine_in_words(where), where)
         problems = measure(report, sorted(asked), processes or default_processes())
         bench = report.bench()
         data = bench.data

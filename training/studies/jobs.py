@@ -97,8 +97,13 @@ def measured(bench: Bench, image_set: ImageSet) -> Obtain:
     def store(name: str, method: Method, home: TaskStream) -> Store:
         folder = bench.folder / STORES_FOLDER / name
         stream = method.impression_stream or home
-        return open_store(folder) or create_store(
-            folder, method.store, image_set, stream, lambda _: method.impression_fit
+        return open_store(folder, bench.device) or create_store(
+            folder,
+            method.store,
+            image_set,
+            stream,
+            lambda _: method.impression_fit,
+            device=bench.device,
         )
 
     def learned(job: Job) -> Measurement:
@@ -120,7 +125,7 @@ def measured(bench: Bench, image_set: ImageSet) -> Obtain:
         seconds = time.perf_counter() - start
         test = None
         if job.purpose == "measuring":
-            examples = data.test.examples(opened.network.manifest.preprocessing)
+            examples = data.test.examples(opened.network.manifest.preprocessing, bench.device)
             test = artifact_accuracy(opened.network, artifact, examples)
         opened.publish(f"{job.stream.task_id(job.index)}-{_digest(job.asked)}", artifact)
         got = {

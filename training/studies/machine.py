@@ -3,16 +3,20 @@
 import platform
 from pathlib import Path
 
+import torch
+
+from masked_network.devices import CPU
 from training.run_records import environment
 
 _PROCESSORS = Path("/proc/cpuinfo")
 
 
-def machine_in_words() -> str:
-    """Processor, cores, system, and the versions that a result may depend on."""
-    found = environment()
+def machine_in_words(device: torch.device = CPU) -> str:
+    """Any GPU, processor, cores, system, and the versions that a result may depend on."""
+    found = environment(device)
+    gpu = f"{found['device']} with " if device.type == "cuda" else ""
     return (
-        f"{_processor()}, {found['cpus']} cores, {found['system']}; Python {found['python']}, "
+        f"{gpu}{_processor()}, {found['cpus']} cores, {found['system']}; Python {found['python']}, "
         f"torch {found['torch']}, numpy {found['numpy']}"
     )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 import typer
 
+from masked_network.devices import CPU
 from training.studies.catalogue import studies
 from training.studies.data import DataSets, Source
 from training.studies.ledger import Ledger
@@ -25,17 +26,19 @@ Problems = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Report:
-    """Which report it is, where it is written, and from what."""
+    """Which report it is, where it is written, from what, and where its tasks are learned."""
 
     folder: Path
     full: bool
     sources: Mapping[str, Source]
     machine: str
+    device: torch.device = CPU
 
     def bench(self) -> Bench:
         """Where its studies measure, lines going to stderr."""
         ledger = Ledger(self.folder, self.machine)
-        return Bench(self.folder, ledger, DataSets(self.sources, ledger), _say)
+        data = DataSets(self.sources, ledger)
+        return Bench(self.folder, ledger, data, _say, self.device)
 
 
 def measure(report: Report, asked: Sequence[str], processes: int) -> Problems:

@@ -16,7 +16,7 @@ from training.studies.study import Bench, Section
 
 OPTIONS = (
     "--data digits --stream permuted --kind heterogeneous --size 2 --tasks 2 --epochs 1 "
-    "--store-seed 3 --seed 3"
+    "--store-seed 3 --seed 3 --device cpu"
 )
 SOURCE_DATE_EPOCH = "1700000000"
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import torch
+
+from masked_network.devices import CPU
 from training.studies.claims import Claim
 from training.studies.data import DataSets
 from training.studies.ledger import Ledger
@@ -12,13 +15,15 @@ from training.studies.ledger import Ledger
 
 @dataclass(frozen=True)
 class Bench:
-    """Where studies measure: the report's folder, its ledger, and the data sets."""
+    """Where studies measure: the report's folder, its ledger, the data sets and the device."""
 
     folder: Path
     ledger: Ledger
     data: DataSets
     say: Callable[[str], None] = lambda _: None
     """Hears a line for each measurement."""
+    device: torch.device = CPU
+    """Where tasks are learned and measured."""
 
 
 @dataclass(frozen=True)

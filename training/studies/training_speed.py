@@ -11,7 +11,7 @@ from training.studies.tables import markdown_table
 
 
 class TrainingSpeed:
-    """With one thread, as networks so small are learned; measured anew on another machine."""
+    """On one thread of the CPU, as small networks are learned there; anew on another machine."""
 
     name = "training-speed"
     title = "Training speed"
@@ -28,8 +28,8 @@ class TrainingSpeed:
     def section(self, bench: Bench) -> Section:
         entry = bench.ledger.find(self._asked(bench))
         text = (
-            f"An epoch of {EXAMPLES:,} random inputs of 784 numbers, LeNet-300-100, one thread; "
-            f"the ways take turns in one run, {REPEATS} times."
+            f"An epoch of {EXAMPLES:,} random inputs of 784 numbers, LeNet-300-100, one thread of "
+            f"the processor; the ways take turns in one run, {REPEATS} times."
         )
         if entry is None:
             return Section(f"{text}\n\nNot measured.", ratio_claims({}))

@@ -53,6 +53,7 @@ class UnknownIdentityStudy:
             image_set.preprocessing(),
             lambda _: image_set,
             FitOptions(1, SETTINGS.learning_rate),
+            device=bench.device,
         )
         known = learn_tasks(network, image_set, STREAM, self.tasks, SETTINGS.recipe)
         measured = measure_scenarios(network, known, (1,), self.batches)

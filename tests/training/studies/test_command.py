@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner, Result
 
 from training.__main__ import app
@@ -29,6 +30,14 @@ def test_a_study_that_there_is_not_is_refused_by_name(tmp_path: Path) -> None:
     result = report(tmp_path, "--only", "nothing")
     assert result.exit_code == 2
     assert "no study 'nothing'; there are: permuted, rotated" in result.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to ask for")
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    result = report(tmp_path, "--device", "cuda")
+    assert result.exit_code == 2
+    assert "no CUDA device" in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -6,13 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from masked_network.devices import CPU
+from tests.stand_in_device import STAND_IN, stand_in_device
 from training.studies.claims import Claim, at_least
 from training.studies.data import DataSets, Source
 from training.studies.learning_study import LearningStudy, Planned
 from training.studies.ledger import LEDGER_FILE, Ledger
 from training.studies.measurement import Measurement, mean
-from training.studies.methods import partition, tuned_mask
+from training.studies.methods import partition, ranked, tuned_mask
 from training.studies.page import page
 from training.studies.study import Bench
 from training.task_streams import TaskStream
@@ -78,6 +81,18 @@ def test_a_run_that_was_killed_goes_on_with_what_is_missing(measured: Path, tmp_
     assert first is not None
     assert again is not None
     assert {**first.got, "seconds": 0} == {**again.got, "seconds": 0}
+
+
+def test_tasks_are_learned_on_the_benchs_device_and_come_out_alike(tmp_path: Path) -> None:
+    method = ranked(1, 16, "int4", TaskStream("permuted", seed=1), 1, rates=(0.1,))
+    study = replace(STUDY, choosing=(), plan=(Planned(method, (0,)),))
+    with stand_in_device() as other:
+        for device in (CPU, STAND_IN):
+            there, _ = bench(tmp_path / device.type)
+            study.run(replace(there, device=device), "digits")
+        assert any(tensor.dtype == torch.uint8 for tensor in other.moved)
+    here, elsewhere = (lines(tmp_path / device.type)[-1]["got"] for device in (CPU, STAND_IN))
+    assert {**here, "seconds": 0} == {**elsewhere, "seconds": 0}
 
 
 def test_held_out_data_choose_the_rate_and_test_data_are_not_read_for_it(measured: Path) -> None:

@@ -36,22 +36,34 @@ def channel_segments(layers: Iterable[MaskedLayer], groups: int) -> tuple[Masked
     return tuple(segment for layer in layers for segment in layer_segments(layer, groups))
 
 
+def segment_ranges(lengths: Sequence[int], weights: Mapping[str, Tensor]) -> dict[str, range]:
+    """Which segments, of so many weights each, are those of each layer, by its name.
+
+    Raises `ValueError` where the segments are not those of these layers.
+    """
+    ranges, taken = {}, 0
+    for name, weight in weights.items():
+        first, length = taken, 0
+        while length < weight.numel() and taken < len(lengths):
+            length += lengths[taken]
+            taken += 1
+        if length != weight.numel():
+            raise ValueError(f"{name}: expected segments of {weight.numel()} weights, got {length}")
+        ranges[name] = range(first, taken)
+    if taken != len(lengths):
+        raise ValueError(f"expected {taken} segments, got {len(lengths)}")
+    return ranges
+
+
 def joined_segments(flat: Sequence[Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What is said of each segment, flat, as said of each layer: by its name, in its shape.
 
     Raises `ValueError` where the segments are not those of these layers.
     """
-    joined, taken = {}, 0
-    for name, weight in weights.items():
-        first, length = taken, 0
-        while length < weight.numel() and taken < len(flat):
-            length += len(flat[taken])
-            taken += 1
-        if length != weight.numel():
-            raise ValueError(f"{name}: expected segments of {weight.numel()} weights, got {length}")
+    joined = {}
+    for name, segments in segment_ranges([len(values) for values in flat], weights).items():
+        parts = [flat[segment] for segment in segments]
         # Most often a segment is a layer, and there is nothing to copy.
-        whole = flat[first] if taken == first + 1 else torch.cat(list(flat[first:taken]))
-        joined[name] = whole.view_as(weight)
-    if taken != len(flat):
-        raise ValueError(f"expected {taken} segments, got {len(flat)}")
+        whole = parts[0] if len(parts) == 1 else torch.cat(parts)
+        joined[name] = whole.view_as(weights[name])
     return joined

@@ -18,6 +18,12 @@ ARG PIP_EXTRA_INDEX_URL=
 ARG PIP_FIND_LINKS=
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_CACHE_DIR=/var/cache/pip
 
+# Compiles the kernels; the image itself has no compiler.
+# hadolint ignore=DL3008 # of the distribution's one compiler there is no choice to pin
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends g++ \
+ && rm -rf /var/lib/apt/lists/*
+
 # The environment has no pip of its own: nothing can be installed into the image later.
 RUN python3 -m venv --without-pip /opt/impress
 WORKDIR /src
@@ -25,7 +31,7 @@ COPY constraints.txt ./
 
 ARG TORCH=torch==2.13.0+cpu
 ARG TORCH_SOURCE="--extra-index-url https://download.pytorch.org/whl/cpu"
-# What torch brings for compiling extensions stays out: there is no compiler here.
+# What torch brings for compiling extensions stays out: ours need none of it.
 # hadolint ignore=SC2086 # TORCH_SOURCE is options for pip: none, or several words
 RUN --mount=type=cache,target=/var/cache/pip \
     python3 -m pip --python /opt/impress/bin/python install -c constraints.txt ${TORCH_SOURCE} "${TORCH}" \
@@ -42,6 +48,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
       fi ;; \
     esac
 
+COPY setup.py ./
 COPY masked_network/ masked_network/
 COPY model_store/ model_store/
 COPY service/ service/

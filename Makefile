@@ -59,7 +59,8 @@ $(VENV)/.torch:
 	$(BIN)/pip install --quiet -c constraints.txt $(TORCH_SOURCE) '$(TORCH)'
 	touch $@
 
-$(VENV)/.runtime: $(VENV)/.torch pyproject.toml constraints.txt
+# Also compiles the kernels, where there is a compiler.
+$(VENV)/.runtime: $(VENV)/.torch pyproject.toml constraints.txt setup.py $(wildcard masked_network/*.cpp)
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[service,training]'
 	$(refuse_cuda)
 	touch $@
@@ -98,4 +99,4 @@ lock:
 	rm -rf $(VENV).lock
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build *.egg-info masked_network/*.so

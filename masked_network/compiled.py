@@ -1,0 +1,104 @@
+"""The compiled library, where installing could build it: `lanes.cpp` and `lookup.cpp` by ctypes.
+
+Only passes on what its callers have checked. Calls hold no lock of the interpreter.
+"""
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+from torch import Tensor
+
+_LIBRARY = "_lanes"
+_VERSION = 1
+"""What `impress_version` has to answer: a library of other sources is none."""
+
+
+class Layer(ctypes.Structure):
+    """One layer as `impress_product` takes it; its tensors must be kept as long as it is used."""
+
+    _fields_ = [
+        ("codes", ctypes.c_void_p),
+        ("offsets", ctypes.c_void_p),
+        ("bases", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("outputs", "terms", "positions", "entries")),
+        *((name, ctypes.c_int64) for name in ("channels", "height", "width", "padding")),
+        ("constant", ctypes.c_float),
+    ]
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The library's functions on tensors: contiguous, in main memory, of the types said there."""
+
+    library: ctypes.CDLL
+    tile: int
+    """How many outputs the codes of a layer are laid side by side for."""
+    lanes: int
+    """How many rows are computed side by side: 16, 8 or 4, as many as the machine can."""
+    permutes_bytes: bool
+    """Whether 256 codes are looked up in registers, where the machine can."""
+
+    def product(
+        self,
+        layer: Layer,
+        tables: Tensor,
+        task_of_row: Tensor,
+        inputs: Tensor,
+        outputs: Tensor,
+        scratch: Tensor,
+    ) -> None:
+        """Write the layer's outputs of all rows; `tables` `[T, >= entries]` may be a slice."""
+        self.library.impress_product(
+            *(layer, tables.data_ptr(), tables.stride(0)),
+            *(task_of_row.data_ptr(), inputs.data_ptr(), outputs.data_ptr()),
+            *(len(inputs), scratch.data_ptr(), self.lanes),
+        )
+
+    def look_up(self, signed: Tensor, table: Tensor, composed: Tensor) -> None:
+        """Write `table[signed]`; uint16 codes, words of 2 or 4 bytes."""
+        self.library.impress_look_up(
+            *(signed.data_ptr(), table.data_ptr(), composed.data_ptr()),
+            *(composed.numel(), composed.element_size()),
+        )
+
+    def look_up_bytes(
+        self, codes: Tensor, negative: Tensor, table: Tensor, composed: Tensor
+    ) -> None:
+        """Write `±table[codes]`; uint8 codes in blocks of 64, a sign bit each, a table of 256."""
+        self.library.impress_look_up_bytes(
+            *(codes.data_ptr(), negative.data_ptr(), table.data_ptr(), composed.data_ptr()),
+            *(composed.numel(), composed.element_size()),
+        )
+
+
+@cache
+def compiled_kernels() -> Kernels | None:
+    """The library; None where installing had no compiler, or built other sources than these."""
+    for suffix in EXTENSION_SUFFIXES:
+        path = Path(__file__).with_name(_LIBRARY + suffix)
+        if path.is_file():
+            library = ctypes.CDLL(str(path))
+            if library.impress_version() == _VERSION:
+                return _declared(library)
+    return None
+
+
+def _declared(library: ctypes.CDLL) -> Kernels:
+    pointer, count, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
+    library.impress_product.argtypes = [
+        *(ctypes.POINTER(Layer), pointer, count, pointer, pointer, pointer),
+        *(count, pointer, number),
+    ]
+    library.impress_look_up.argtypes = [pointer, pointer, pointer, count, number]
+    library.impress_look_up_bytes.argtypes = [pointer, pointer, pointer, pointer, count, number]
+    for function in ("impress_product", "impress_look_up", "impress_look_up_bytes"):
+        getattr(library, function).restype = None
+    return Kernels(
+        library,
+        library.impress_tile(),
+        library.impress_lanes(),
+        bool(library.impress_permutes_bytes()),
+    )

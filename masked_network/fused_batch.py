@@ -1,0 +1,111 @@
+"""Rows of any tasks over a bank of one plane of codes: code, look-up and product in one pass.
+
+No composed weight is ever stored, and which tasks the rows belong to costs nothing. This project's
+own. A row's logits are those of its composed network but for the order of summing in fp32.
+"""
+
+import copy
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from masked_network.compiled import Kernels
+from masked_network.composition import compose
+from masked_network.lane_layout import LaneLayout, lane_layout, tiled_codes
+from masked_network.mask_bank import MaskBank
+from masked_network.mixed_batch import MixedBatch, composed_by_task
+from masked_network.row_layers import RowLayers
+from masked_network.signed_codes import SignedLayer, one_plane, signed_layers
+
+
+class FusedBatch:
+    """The network laid out once for batches of any tasks; for one thread at a time.
+
+    `kernels` are `compiled_kernels()`; where they are None each task is composed, and the answers
+    are the same. With them a row's logits do not depend, to the bit, on what else is in its batch.
+    Rows are computed side by side: 4 take as long as one, and 16, where a vector has so many lanes,
+    at most twice as long. Raises `ValueError` as `signed_layers` does.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        weights: Mapping[str, Tensor],
+        bank: MaskBank,
+        kernels: Kernels | None,
+    ) -> None:
+        layers = {layer.name: layer for layer in signed_layers(weights, bank)}
+        self._bank = bank
+        self._by_task = partial(
+            composed_by_task, copy.deepcopy(backbone), partial(compose, weights, bank)
+        )
+        self._fused: RowLayers | None = None
+        if kernels is not None:
+            self._fused = RowLayers(
+                backbone, lambda name, layer: _FusedProduct(layer, layers[name], kernels)
+            )
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the compiled library computes."""
+        return self._fused is not None
+
+    @torch.no_grad()
+    def __call__(self, batch: MixedBatch, inputs: Tensor) -> Tensor:
+        """Logits `[B, outputs]`, fp32, for inputs `[B, *input_shape]`.
+
+        Raises `ValueError` on coefficients, statistics, rows or types that do not fit.
+        """
+        for tensor in (batch.coefficients, inputs):
+            if tensor.dtype != torch.float32 or not tensor.is_cpu:
+                expected = "expected fp32 in main memory"
+                raise ValueError(f"{expected}, got {tensor.dtype} {tensor.device}")
+        tables = one_plane(self._bank, batch.coefficients).contiguous()  # [T, L, entries]
+        if self._fused is None:
+            return self._by_task(batch, inputs)
+        tasks = batch.task_of_row.contiguous()
+        buffers: dict[str, Tensor] = {}
+        for name in self._fused.names:
+            buffers |= {f"{name}.tables": tables, f"{name}.task_of_row": tasks}
+        return self._fused(buffers, batch, inputs)
+
+
+class _FusedProduct(nn.Module):
+    """A linear layer or a convolution of rows that each have weights of their own."""
+
+    tables: Tensor
+    task_of_row: Tensor
+
+    def __init__(self, layer: nn.Linear | nn.Conv2d, signed: SignedLayer, kernels: Kernels) -> None:
+        super().__init__()
+        self._signed, self._kernels = signed, kernels
+        self._codes = tiled_codes(signed, kernels.tile)
+        self._stride, self._padding = 1, 0
+        if isinstance(layer, nn.Conv2d):
+            self._stride, self._padding = layer.stride[0], int(layer.padding[0])
+        self._layout: LaneLayout | None = None
+        for name in ("tables", "task_of_row"):
+            self.register_buffer(name, torch.empty(0, device="meta"))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        layout = self._layout_for(tuple(inputs.shape[1:]))
+        outputs = inputs.new_empty(len(inputs), *layout.output_shape)
+        self._kernels.product(
+            layout.layer,
+            self._signed.table(self.tables),
+            self.task_of_row,
+            inputs.contiguous(),
+            outputs,
+            inputs.new_empty(layout.scratch_size),
+        )
+        return outputs
+
+    def _layout_for(self, row_shape: tuple[int, ...]) -> LaneLayout:
+        # A backbone's rows have one shape, so the first call's layout serves all others.
+        if self._layout is None or self._layout.row_shape != row_shape:
+            self._layout = lane_layout(
+                self._signed, self._codes, self._kernels, row_shape, self._stride, self._padding
+            )
+        return self._layout

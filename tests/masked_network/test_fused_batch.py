@@ -1,0 +1,155 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from masked_network.backbones import build_backbone
+from masked_network.compiled import Kernels, compiled_kernels
+from masked_network.fused_batch import FusedBatch
+from masked_network.mixed_batch import MixedBatch
+from tests.mixed_batches import Network, assert_same_logits, backbones, network_of, task_mixes
+
+COMPILED = compiled_kernels()
+NARROWED = (
+    [replace(COMPILED, lanes=n) for n in (4, 8, 16) if n <= COMPILED.lanes] if COMPILED else []
+)
+WAYS: list[Kernels | None] = [None, *NARROWED]
+
+each_way = pytest.mark.parametrize(
+    "kernels", WAYS, ids=lambda k: f"{k.lanes} lanes" if k else "plain"
+)
+
+compiled_way = pytest.mark.parametrize("kernels", NARROWED, ids=lambda k: f"{k.lanes} lanes")
+
+Drawn = tuple[nn.Module, tuple[int, ...]]
+Mix = tuple[int, list[int]]
+
+
+def fused(network: Network, kernels: Kernels | None) -> FusedBatch:
+    return FusedBatch(network.backbone, network.weights, network.bank, kernels)
+
+
+def lenet(kind: str, size: int, groups: int = 1) -> Network:
+    return network_of(build_backbone("lenet-300-100", (1, 5, 5), 10), (1, 5, 5), kind, size, groups)
+
+
+@each_way
+@given(
+    drawn=backbones(),
+    mix=task_mixes(),
+    kind=st.sampled_from(["partition", "root", "ranked", "atoms", "random"]),
+    size=st.integers(1, 8) | st.integers(1, 5000),
+    groups=st.sampled_from([1, 1, 3]),
+)
+@settings(max_examples=60)
+def test_a_fused_batch_answers_as_composing_does(
+    kernels: Kernels | None, drawn: Drawn, mix: Mix, kind: str, size: int, groups: int
+) -> None:
+    size = {"atoms": 1 + size % 7, "random": 1 + size % 8}.get(kind, size)
+    network = network_of(*drawn, kind, size, groups)
+    batch, inputs = network.batch(*mix)
+    assert_same_logits(fused(network, kernels)(batch, inputs), network.composed(batch, inputs))
+
+
+@each_way
+@pytest.mark.parametrize("size", [1, 255, 256, 257, 1024, 5000])
+def test_many_codes_answer_as_composing_does(kernels: Kernels | None, size: int) -> None:
+    for kind in ("partition", "ranked"):
+        network = lenet(kind, size)
+        batch, inputs = network.batch(40, list(range(40)))
+        assert_same_logits(fused(network, kernels)(batch, inputs), network.composed(batch, inputs))
+
+
+@compiled_way
+def test_what_else_is_in_a_batch_changes_no_bit_of_a_row(kernels: Kernels) -> None:
+    network = lenet("partition", 64)
+    batch, inputs = network.batch(33, list(range(33)))
+    answer = fused(network, kernels)
+    inputs[7] = torch.nan
+    logits = answer(batch, inputs)
+    assert bool(logits[7].isnan().all())
+    for row in (0, 6, 8, 16, 32):
+        alone = MixedBatch(batch.coefficients, batch.task_of_row[row : row + 1])
+        assert torch.equal(answer(alone, inputs[row : row + 1])[0], logits[row])
+
+
+@each_way
+def test_rows_in_another_order_of_memory_are_answered_alike(kernels: Kernels | None) -> None:
+    backbone = build_backbone("resnet-18-small", (3, 8, 10), 5)
+    network = network_of(backbone, (3, 8, 10), "partition", 16)
+    batch, inputs = network.batch(3, [0, 2, 1, 1])
+    answer, strided = fused(network, kernels), inputs.to(memory_format=torch.channels_last)
+    assert_same_logits(answer(batch, strided), answer(batch, inputs))
+
+
+@each_way
+def test_threads_with_a_network_each_do_not_disturb_each_other(kernels: Kernels | None) -> None:
+    network = lenet("partition", 256)
+    batches = [network.batch(20, list(range(20)), seed) for seed in range(4)]
+    expected = [fused(network, kernels)(*batch) for batch in batches]
+
+    def repeated(index: int) -> bool:
+        answer = fused(network, kernels)
+        return all(torch.equal(answer(*batches[index]), expected[index]) for _ in range(20))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(repeated, range(4)))
+
+
+def test_more_overlapping_masks_than_one_plane_has_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"at most 8 that overlap, got 9 of a random bank"):
+        fused(lenet("random", 9), COMPILED)
+
+
+def test_weights_of_several_magnitudes_are_refused() -> None:
+    network = lenet("partition", 4)
+    network.weights["hidden2.weight"][3, 5] *= 2
+    with pytest.raises(ValueError, match=r"hidden2.weight: expected weights of one magnitude"):
+        fused(network, COMPILED)
+
+
+@pytest.mark.parametrize("code", [-1, 4, 1 << 20])
+def test_a_code_beyond_the_masks_is_refused(code: int) -> None:
+    network = lenet("partition", 4)
+    network.bank.codes[1][0, 17] = code
+    with pytest.raises(ValueError, match=r"hidden2.weight: expected codes 0 to 3, got"):
+        fused(network, COMPILED)
+
+
+def test_more_codes_than_two_bytes_hold_with_their_signs_are_refused() -> None:
+    backbone = build_backbone("lenet-300-100", (1, 12, 12), 10)
+    network = network_of(backbone, (1, 12, 12), "partition", 20_000, groups=2)
+    with pytest.raises(ValueError, match=r"hidden1.weight: expected at most 32768 codes, got 4"):
+        fused(network, COMPILED)
+
+
+@each_way
+def test_what_does_not_fit_is_refused_in_words(kernels: Kernels | None) -> None:
+    network = lenet("partition", 4)
+    batch, inputs = network.batch(2, [0, 1])
+    answer = fused(network, kernels)
+    with pytest.raises(ValueError, match=r"expected coefficients \(3, 4\), got \(3, 5\)"):
+        answer(MixedBatch(torch.zeros(2, 3, 5), batch.task_of_row), inputs)
+    with pytest.raises(ValueError, match=r"expected fp32 in main memory, got torch.float64"):
+        answer(batch, inputs.double())
+    with pytest.raises(ValueError, match=r"expected 2 rows, got 1"):
+        answer(batch, inputs[:1])
+
+
+@compiled_way
+def test_rows_of_another_shape_or_without_statistics_are_refused(kernels: Kernels) -> None:
+    network = lenet("partition", 4)
+    batch, _ = network.batch(2, [0, 1])
+    with pytest.raises(
+        ValueError, match=r"hidden1.weight: expected rows of 25 channels, got \(26,"
+    ):
+        fused(network, kernels)(batch, torch.zeros(2, 26))
+    backbone = build_backbone("resnet-18-small", (3, 8, 8), 5)
+    residual = network_of(backbone, (3, 8, 8), "partition", 4)
+    batch, inputs = residual.batch(2, [0, 1])
+    with pytest.raises(ValueError, match="expected statistics of 2 tasks"):
+        fused(residual, kernels)(MixedBatch(batch.coefficients, batch.task_of_row), inputs)

@@ -1,17 +1,20 @@
 """The frozen network of a store, made from its manifest: backbone, weights and bank."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
 
 from masked_network.backbones import MaskedLayer, build_backbone, masked_layers
 from masked_network.channel_groups import channel_segments
+from masked_network.compiled import compiled_kernels
 from masked_network.composition import compose
 from masked_network.frozen_weights import fingerprint, signed_constant_weights
 from masked_network.mask_bank import MaskBank
+from masked_network.one_pass_composition import OnePassComposition
 from masked_network.supermask import masked_weights
 from masked_network.task_inference import Candidates
 from masked_network.task_statistics import StatisticsLayer, statistics_layers, statistics_shapes
@@ -76,10 +79,20 @@ class FrozenNetwork:
         composed: dict[str, Tensor] = {}
         if artifact.kind != "supermask":
             coefficients = self.coefficients(artifact).to(self.device)
-            composed = compose(self.weights, self.bank, coefficients)
+            composed = self._compose(coefficients)
         masks = self._moved_supermask(artifact)
         masked = {name: self.weights[name] for name in masks}
         return composed | masked_weights(masked, masks)
+
+    @cached_property
+    def _compose(self) -> Callable[[Tensor], dict[str, Tensor]]:
+        """Weights of coefficients, the same to the bit in one pass and without."""
+        kernels = compiled_kernels()
+        if kernels is not None:
+            # Many masks that overlap, a GPU, and codes beyond two bytes have no one pass.
+            with suppress(ValueError):
+                return OnePassComposition(self.weights, self.bank, kernels)
+        return partial(compose, self.weights, self.bank)
 
     def coefficients(self, artifact: TaskTensors) -> Tensor:
         """The task's, fp32 `[L, K]`, zero where it has none; L counts channel groups.

@@ -1,0 +1,228 @@
+"""What a row costs in a batch of 64 tasks' rows, and composing, on one core; all in one run.
+
+Everything that is compared takes turns, so that what else the machine does hurts it alike.
+"""
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from masked_network.backbones import build_backbone, forward, masked_layers
+from masked_network.compiled import compiled_kernels
+from masked_network.composition import compose
+from masked_network.frozen_weights import signed_constant_weights
+from masked_network.fused_batch import FusedBatch
+from masked_network.mask_bank import MaskBank, partition_bank, random_bank
+from masked_network.mixed_batch import MixedBatch, composed_by_task
+from masked_network.one_pass_composition import OnePassComposition
+from masked_network.quantisation import Bits, from_levels, level_scales, to_levels
+from masked_network.ranked_bank import ranked_bank
+from masked_network.stacked_bank import StackedBank
+from masked_network.task_statistics import statistics_layers
+from training.studies.claims import Claim, at_least, at_most, claims_json
+
+ROWS = 64
+RESIDENT = "64 rows of one task, its weights at hand"
+FUSED = "64 rows of 64 tasks, fused"
+COPY = "copying composed weights"
+COMPOSE = "composing in one pass"
+PARTITION = "partition of 256, fp16"
+
+Ways = dict[str, tuple[Callable[[], object], int]]
+"""What is measured, and of how many rows."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One backbone, its rows, how often all is measured, and the bounds of its claims."""
+
+    name: str
+    input_shape: tuple[int, ...]
+    repeats: int
+    stacked: tuple[int, ...]
+    least_throughput: float
+    most_copies: float = 1.5
+
+
+SUBJECTS = (
+    Subject("lenet-300-100", (1, 28, 28), 100, (10, 64), 0.2),
+    Subject("resnet-18-small", (3, 32, 32), 10, (8,), 0.5),
+)
+
+
+def main() -> int:
+    """Measure, print, and say in the exit status whether the claims hold."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+    kernels = compiled_kernels()
+    print(f"kernels: {f'{kernels.lanes} rows side by side' if kernels else 'not built'}")
+    claims = [claim for subject in SUBJECTS for claim in measure(subject)]
+    print(claims_json(claims).decode(), end="")
+    return 0 if all(claim.holds for claim in claims) else 1
+
+
+def measure(subject: Subject) -> list[Claim]:
+    """Print what each way takes, and claim."""
+    backbone = build_backbone(subject.name, subject.input_shape, 10)
+    layers = masked_layers(backbone)
+    weights = signed_constant_weights(layers, 1)
+    multipliers = {name: torch.randn_like(weight) for name, weight in weights.items()}
+    banks: dict[str, tuple[MaskBank, Bits | None]] = {
+        PARTITION: (partition_bank(layers, 256, 2), None),
+        "partition of 1,024 by root, int4": (partition_bank(layers, 1024, 2, "root"), 4),
+        "ranked of 3,200 by root, int2": (ranked_bank(layers, 3200, 2, "root", multipliers), 2),
+    }
+    inputs = torch.randn(ROWS, *subject.input_shape)
+    ways: Ways = {}
+    for name, (bank, bits) in banks.items():
+        batch = mixed_batch(backbone, bank, bits)
+        if name == PARTITION:
+            ways |= dense_ways(backbone, weights, bank, batch, inputs)
+        ways |= one_plane_ways(name, backbone, weights, bank, batch, inputs)
+    for size in subject.stacked:
+        bank = random_bank(layers, size, 0.5, 3)
+        stacked = StackedBank(backbone, weights, bank)
+        batch = mixed_batch(backbone, bank, None)
+        ways[f"64 rows of 64 tasks, stacked bank, {size} masks"] = (
+            partial(stacked, batch, inputs),
+            ROWS,
+        )
+    medians = median_seconds(ways, subject.repeats)
+    print(f"\n{subject.name}, {sum(layer.size for layer in layers):,} weights")
+    for name, seconds in medians.items():
+        rows = ways[name][1]
+        print(f"{seconds / rows * 1e6:12.1f} us{' a row' if rows > 1 else '':6}  {name}")
+    return claims_of(subject, medians)
+
+
+def mixed_batch(backbone: nn.Module, bank: MaskBank, bits: Bits | None) -> MixedBatch:
+    """A row of each of 64 random tasks, in the precision that they would be kept in."""
+    tasks = []
+    for _ in range(ROWS):
+        coefficients = torch.randn(bank.used.shape)
+        if bits is None:
+            kept = coefficients.half().float()
+        else:
+            scales = level_scales(coefficients, bank.used, bits)
+            kept = from_levels(to_levels(coefficients, scales, bits), scales, bits)
+        tasks.append(kept if bank.origin is None else kept + bank.origin)
+    own = {}
+    for layer in statistics_layers(backbone):
+        own[layer.mean] = torch.randn(ROWS, layer.channels) / 4
+        own[layer.variance] = torch.rand(ROWS, layer.channels) + 0.5
+    return MixedBatch(torch.stack(tasks), torch.arange(ROWS), own)
+
+
+def dense_ways(
+    backbone: nn.Module,
+    weights: Mapping[str, Tensor],
+    bank: MaskBank,
+    batch: MixedBatch,
+    inputs: Tensor,
+) -> Ways:
+    """The product alone, on weights that were composed before; and copying those."""
+    resident = []
+    for task, coefficients in enumerate(batch.coefficients):
+        own = {name: values[task] for name, values in batch.statistics.items()}
+        resident.append(compose(weights, bank, coefficients) | own)
+
+    def each() -> None:
+        for row, composed in enumerate(resident):
+            forward(backbone, composed, inputs[row : row + 1])
+
+    return {
+        "1 row, its task's weights at hand": (
+            partial(forward, backbone, resident[0], inputs[:1]),
+            1,
+        ),
+        RESIDENT: (partial(forward, backbone, resident[0], inputs), ROWS),
+        "64 rows of 64 tasks, all their weights at hand": (each, ROWS),
+        COPY: (lambda: [weight.clone() for weight in weights.values()], 1),
+    }
+
+
+def one_plane_ways(
+    name: str,
+    backbone: nn.Module,
+    weights: Mapping[str, Tensor],
+    bank: MaskBank,
+    batch: MixedBatch,
+    inputs: Tensor,
+) -> Ways:
+    """Fused, and composing first, by the kernels and by torch."""
+    kernels = compiled_kernels()
+    by_torch = partial(compose, weights, bank)
+    ways: Ways = {}
+    if kernels is not None:
+        fused, one_pass = (
+            FusedBatch(backbone, weights, bank, kernels),
+            OnePassComposition(weights, bank, kernels),
+        )
+        one = MixedBatch(
+            batch.coefficients[:1],
+            torch.zeros(1, dtype=torch.int64),
+            {statistic: values[:1] for statistic, values in batch.statistics.items()},
+        )
+        ways = {
+            f"1 row, fused, {name}": (partial(fused, one, inputs[:1]), 1),
+            f"{FUSED}, {name}": (partial(fused, batch, inputs), ROWS),
+            f"64 rows of 64 tasks, each composed in one pass, {name}": (
+                partial(composed_by_task, backbone, one_pass, batch, inputs),
+                ROWS,
+            ),
+            f"{COMPOSE}, {name}": (partial(one_pass, batch.coefficients[0]), 1),
+            f"{COMPOSE} to bf16, {name}": (partial(one_pass, batch.coefficients[0], "bf16"), 1),
+        }
+    ways[f"64 rows of 64 tasks, each composed by torch, {name}"] = (
+        partial(composed_by_task, backbone, by_torch, batch, inputs),
+        ROWS,
+    )
+    ways[f"composing by torch, {name}"] = (partial(by_torch, batch.coefficients[0]), 1)
+    return ways
+
+
+def median_seconds(ways: Ways, repeats: int) -> dict[str, float]:
+    """The median of each way's times, all taking turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats + 1):
+        for name, (way, _) in ways.items():
+            start = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - start)
+    # The first turn warms caches up.
+    return {name: statistics.median(measured[1:]) for name, measured in seconds.items()}
+
+
+def claims_of(subject: Subject, medians: Mapping[str, float]) -> list[Claim]:
+    """What is claimed of a partition of 256; without kernels, the same of nothing measured."""
+    fused = medians.get(f"{FUSED}, {PARTITION}")
+    composing = medians.get(f"{COMPOSE}, {PARTITION}")
+    throughput = round(medians[RESIDENT] / fused, 3) if fused else None
+    copies = round(composing / medians[COPY], 3) if composing else None
+    return [
+        at_least(
+            f"{subject.name}, {PARTITION}: {FUSED}, against {RESIDENT}",
+            throughput,
+            subject.least_throughput,
+            "share of the throughput",
+        ),
+        at_most(
+            f"{subject.name}, {PARTITION}: {COMPOSE}, against {COPY}",
+            copies,
+            subject.most_copies,
+            "ratio of medians",
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

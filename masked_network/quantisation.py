@@ -38,8 +38,8 @@ def to_levels(coefficients: Tensor, scales: Tensor, bits: Bits) -> Tensor:
 
 
 def from_levels(levels: Tensor, scales: Tensor, bits: Bits) -> Tensor:
-    """The coefficients `[L, K]`, fp32, that levels stand for: centred on zero, `scale` apart."""
-    return (levels.to(torch.float32) - (2**bits - 1) / 2) * scales.unsqueeze(1)
+    """The coefficients `[..., L, K]`, fp32, of levels that are centred on zero, `scale` apart."""
+    return (levels.to(torch.float32) - (2**bits - 1) / 2) * scales.unsqueeze(-1)
 
 
 class _StraightThrough(torch.autograd.Function):

@@ -60,8 +60,9 @@ def joined_statistics(
 
 
 def split_statistics(joined: Tensor, layers: Sequence[StatisticsLayer]) -> dict[str, Tensor]:
-    """Each layer's own `[channels]` by name, of `joined_statistics`."""
-    means, variances = (row.split([layer.channels for layer in layers]) for row in joined)
+    """Each layer's own `[..., channels]` by name, of `joined_statistics`, `[..., 2, channels]`."""
+    channels = [layer.channels for layer in layers]
+    means, variances = (torch.split(part, channels, dim=-1) for part in joined.unbind(-2))
     found = {}
     for layer, mean, variance in zip(layers, means, variances, strict=True):
         found[layer.mean], found[layer.variance] = mean, variance

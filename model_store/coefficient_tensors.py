@@ -52,22 +52,22 @@ def quantised(coefficients: Tensor, used: Tensor, precision: Precision) -> dict[
 def coefficients_of(tensors: Mapping[str, Tensor], used: Tensor) -> Tensor:
     """Coefficients `[L, K]` in fp32, zero where not `used`; of tensors whose shapes are right.
 
-    Raises `ValueError` where bits beyond the last of the packed coefficients are set.
+    Of the tensors of several tasks, stacked, `[T, L, K]`. Raises `ValueError` where bits beyond the
+    last of the packed coefficients are set.
     """
     values, precision = tensors[COEFFICIENTS], precision_of(tensors)
-    spread = torch.zeros(used.shape)
-    if precision == "fp16":
-        spread[used] = values.to(torch.float32)
-        return spread
-    scales = torch.ones(len(used))
-    scales[used.any(dim=1)] = tensors[SCALES].to(torch.float32)
     bits = packed_bits(precision)
     if bits is not None:
-        levels = unpack_levels(values.view(torch.uint8), bits, int(used.sum()))
-        spread[used] = levels.to(torch.float32)
+        values = unpack_levels(values.view(torch.uint8), bits, int(used.sum()))
+    spread = torch.zeros(*values.shape[:-1], *used.shape)
+    spread[..., used] = values.to(torch.float32)
+    if precision == "fp16":
+        return spread
+    scales = torch.ones(*values.shape[:-1], len(used))
+    scales[..., used.any(dim=1)] = tensors[SCALES].to(torch.float32)
+    if bits is not None:
         return from_levels(spread, scales, bits).where(used, 0.0)
-    spread[used] = values.to(torch.float32)
-    return spread * scales.unsqueeze(1)
+    return spread * scales.unsqueeze(-1)
 
 
 def expected_coefficients(

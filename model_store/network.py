@@ -24,7 +24,7 @@ from model_store.errors import CorruptStore
 from model_store.manifest import Manifest
 from model_store.statistics_tensor import statistics_of
 from model_store.supermask_tensors import supermask_of
-from model_store.task_artifact import KINDS, TaskKind, TaskTensors
+from model_store.task_artifact import KINDS, TaskKind, TaskTensors, TaskValues
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,11 @@ class FrozenNetwork:
         moved = {name: values.to(self.device) for name, values in statistics.items()}
         return self.composed_weights(artifact) | moved
 
-    def task_statistics(self, artifact: TaskTensors) -> dict[str, Tensor]:
-        """The task's own means and variances in fp32, by name; none where nothing is normalised."""
+    def task_statistics(self, artifact: TaskValues) -> dict[str, Tensor]:
+        """The task's own means and variances in fp32, by name; none where nothing is normalised.
+
+        Of several tasks stacked `[T, channels]` each.
+        """
         return statistics_of(artifact.tensors, self.statistics)
 
     def composed_weights(self, artifact: TaskTensors) -> dict[str, Tensor]:
@@ -94,11 +97,11 @@ class FrozenNetwork:
                 return OnePassComposition(self.weights, self.bank, kernels)
         return partial(compose, self.weights, self.bank)
 
-    def coefficients(self, artifact: TaskTensors) -> Tensor:
+    def coefficients(self, artifact: TaskValues) -> Tensor:
         """The task's, fp32 `[L, K]`, zero where it has none; L counts channel groups.
 
-        Those that it keeps are added to the bank's origin. Raises `ValueError` on a dedicated
-        supermask, which has none at all.
+        Those that it keeps are added to the bank's origin. Of several tasks stacked `[T, L, K]`.
+        Raises `ValueError` on a dedicated supermask, which has none at all.
         """
         if artifact.kind == "supermask":
             raise ValueError("a dedicated supermask has no coefficients")

@@ -40,15 +40,15 @@ def pack_levels(levels: Tensor, bits: Bits) -> Tensor:
 
 
 def unpack_levels(packed: Tensor, bits: Bits, count: int) -> Tensor:
-    """Uint8 `[ceil(n * bits / 8)]` to uint8 `[n]` of so many bits, with `count` = n.
+    """Uint8 `[..., ceil(n * bits / 8)]` to uint8 `[..., n]` of so many bits, with `count` = n.
 
     Raises `ValueError` where the bits beyond the last level are set.
     """
     shifts = (bits * torch.arange(8 // bits)).to(torch.uint8)
-    levels = (packed.unsqueeze(1) >> shifts & (2**bits - 1)).flatten()
-    if bool(levels[count:].any()):
+    levels = (packed.unsqueeze(-1) >> shifts & (2**bits - 1)).flatten(-2)
+    if bool(levels[..., count:].any()):
         raise ValueError(f"padding bits beyond {count} levels are set")
-    return levels[:count]
+    return levels[..., :count]
 
 
 def mask_indices(mask: Tensor) -> Tensor:

@@ -44,8 +44,8 @@ def checked_task_name(task_id: str) -> str:
     return task_id
 
 
-class TaskTensors(Protocol):
-    """What composing a task's weights takes, wherever it is kept."""
+class TaskValues(Protocol):
+    """What a task has learned; or several of one form, each tensor stacked."""
 
     @property
     def kind(self) -> TaskKind:
@@ -54,6 +54,10 @@ class TaskTensors(Protocol):
     @property
     def tensors(self) -> Mapping[str, Tensor]:
         """As the task's artifact has them."""
+
+
+class TaskTensors(TaskValues, Protocol):
+    """What composing a task's weights takes, wherever it is kept."""
 
     @property
     def content_hash(self) -> str:

@@ -60,6 +60,19 @@ class Telemetry:
             buckets=_SECONDS,
             registry=registry,
         )
+        self.path_rows = Counter(
+            "impress_path_rows_total",
+            "Rows computed, by path: on composed weights, or mixed with other tasks' rows.",
+            ("path",),
+            registry=registry,
+        )
+        self.path_seconds = Histogram(
+            "impress_path_duration_seconds",
+            "One pass of a batch's rows, by path.",
+            ("path",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self.compose_seconds = Histogram(
             "impress_compose_duration_seconds",
             "The composition of one task's weights.",
@@ -135,6 +148,8 @@ class Telemetry:
             registry=registry,
         )
 
+        for path in ("grouped", "fused", "stacked"):
+            self.path_rows.labels(path)
         for result in ("named", "abstained"):
             self.inference.labels(result)
         for tier in ("process", "redis"):

@@ -5,9 +5,11 @@ weights themselves, so eviction takes nothing from under them.
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from functools import partial
 from time import perf_counter
 
 from torch import Tensor
@@ -18,6 +20,8 @@ from service.telemetry import Telemetry
 
 ComposedWeights = Mapping[str, Tensor]
 Compose = Callable[[TaskTensors], ComposedWeights]
+
+_log = logging.getLogger(__name__)
 
 
 class ComposedCache:
@@ -40,26 +44,57 @@ class ComposedCache:
         self._kept_bytes = 0
         self._under_way: dict[str, asyncio.Task[ComposedWeights]] = {}
 
-    async def get(self, artifact: TaskTensors) -> ComposedWeights:
-        """The task's composed weights; one composition however many callers wait for it."""
-        key = artifact.content_hash
+    def at_hand(self, key: str) -> ComposedWeights | None:
+        """The composed weights of a content hash, where the process has them."""
         self._telemetry.cache_queries.labels("process").inc()
         kept = self._kept.get(key)
         if kept is not None:
             self._telemetry.cache_hits.labels("process").inc()
             self._kept.move_to_end(key)
+        return kept
+
+    async def get(self, artifact: TaskTensors) -> ComposedWeights:
+        """The task's composed weights; one composition however many callers wait for it."""
+        kept = self.at_hand(artifact.content_hash)
+        if kept is not None:
             return kept
+        # A caller that leaves must not take the composition from those who still wait.
+        return await asyncio.shield(self.compose_soon(artifact))
+
+    def compose_soon(self, artifact: TaskTensors) -> asyncio.Task[ComposedWeights]:
+        """Compose a task's weights, or fetch them, and keep them, while others go on."""
+        key = artifact.content_hash
         making = self._under_way.get(key)
         if making is None:
             making = asyncio.create_task(self._make(artifact))
             self._under_way[key] = making
-            making.add_done_callback(lambda _: self._under_way.pop(key))
-        # A caller that leaves must not take the composition from those who still wait.
-        return await asyncio.shield(making)
+            making.add_done_callback(partial(self._made, key))
+        return making
+
+    def keep(self, key: str, composed: ComposedWeights) -> None:
+        """Keep what others composed, the least lately used making room."""
+        if key in self._kept:
+            return
+        size = _byte_size(composed)
+        if size > self._capacity_bytes:
+            return
+        while self._kept_bytes + size > self._capacity_bytes:
+            _, evicted = self._kept.popitem(last=False)
+            self._kept_bytes -= _byte_size(evicted)
+            self._telemetry.cache_evictions.inc()
+        self._kept[key] = composed
+        self._kept_bytes += size
+        self._telemetry.cache_bytes.set(self._kept_bytes)
+
+    def _made(self, key: str, making: asyncio.Task[ComposedWeights]) -> None:
+        del self._under_way[key]
+        # Nobody may be waiting for it, and whoever is hears of it anyway.
+        if not making.cancelled() and (error := making.exception()) is not None:
+            _log.error("task version %s cannot be composed", key, exc_info=error)
 
     async def _make(self, artifact: TaskTensors) -> ComposedWeights:
         composed = await self._fetch_or_compose(artifact)
-        self._keep(artifact.content_hash, composed)
+        self.keep(artifact.content_hash, composed)
         return composed
 
     async def _fetch_or_compose(self, artifact: TaskTensors) -> ComposedWeights:
@@ -78,18 +113,6 @@ class ComposedCache:
         composed = self._compose(artifact)
         self._telemetry.compose_seconds.observe(perf_counter() - started)
         return composed
-
-    def _keep(self, key: str, composed: ComposedWeights) -> None:
-        size = _byte_size(composed)
-        if size > self._capacity_bytes:
-            return
-        while self._kept_bytes + size > self._capacity_bytes:
-            _, evicted = self._kept.popitem(last=False)
-            self._kept_bytes -= _byte_size(evicted)
-            self._telemetry.cache_evictions.inc()
-        self._kept[key] = composed
-        self._kept_bytes += size
-        self._telemetry.cache_bytes.set(self._kept_bytes)
 
 
 def _byte_size(composed: ComposedWeights) -> int:

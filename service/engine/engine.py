@@ -8,8 +8,12 @@ from model_store.network import FrozenNetwork
 from model_store.store import Store
 from service.engine.admission import BatchLimits
 from service.engine.batcher import Batcher
-from service.engine.composed_cache import ComposedCache, ComposedWeights
-from service.engine.forward_pass import ForwardPass, GroupedForward
+from service.engine.composed_cache import ComposedCache
+from service.engine.forward_pass import ForwardPass
+from service.engine.measured_costs import measured_costs
+from service.engine.mixed_forward import mixed_forward
+from service.engine.planned_forward import PlannedForward, Work
+from service.engine.planner import Planner
 from service.engine.predictor import Predictor
 from service.engine.redis_tier import RedisTier
 from service.engine.registry import TaskRegistry
@@ -25,7 +29,8 @@ class Engine:
     network: FrozenNetwork
     registry: TaskRegistry
     predictor: Predictor
-    batcher: Batcher[ComposedWeights]
+    batcher: Batcher[Work]
+    planned: PlannedForward
     redis_tier: RedisTier | None
     executors: tuple[ThreadPoolExecutor, ...]
 
@@ -73,11 +78,15 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         settings.max_batch_delay_ms,
         settings.max_inline_ms,
     )
-    batcher = Batcher(GroupedForward(ForwardPass(network, device)), forwarding, limits, telemetry)
+    forward, mixed = ForwardPass(network, device), mixed_forward(network)
+    planner = Planner(measured_costs(network, forward, mixed))
+    planned = PlannedForward(planner, forward, network.composed, mixed, telemetry)
+    batcher = Batcher(planned, forwarding, limits, telemetry)
     registry = TaskRegistry(store, storing, telemetry)
     predictor = Predictor(
         registry,
         cache,
+        planned,
         batcher,
         TaskIdentifier(network, settings.inference_shortlist),
         identifying,
@@ -85,4 +94,4 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         telemetry,
     )
     executors = (forwarding, composing, identifying, storing)
-    return Engine(network, registry, predictor, batcher, redis_tier, executors)
+    return Engine(network, registry, predictor, batcher, planned, redis_tier, executors)

@@ -33,3 +33,11 @@ class Entry(Generic[Payload]):
 
 Compute = Callable[[Sequence[Entry[Payload]]], Sequence[Answer]]
 """A batch's answers in the order of its entries: logits `[n, outputs]`, or what was wrong."""
+
+
+def indices_by_key(entries: Sequence[Entry[Payload]]) -> dict[str, list[int]]:
+    """Which of the entries are of each key, keys in the order in which they first occur."""
+    found: dict[str, list[int]] = {}
+    for index, entry in enumerate(entries):
+        found.setdefault(entry.key, []).append(index)
+    return found

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from model_store.errors import UnknownTask
 from service.engine.batcher import Batcher
-from service.engine.composed_cache import ComposedCache, ComposedWeights
+from service.engine.composed_cache import ComposedCache
 from service.engine.entries import Rows, Terms
+from service.engine.planned_forward import PlannedForward, Work
 from service.engine.registry import TaskRegistry
 from service.engine.task_identifier import Identification, Method, TaskIdentifier
 from service.engine.task_table import RegisteredTask
@@ -50,7 +51,8 @@ class Predictor:
         self,
         registry: TaskRegistry,
         cache: ComposedCache,
-        batcher: Batcher[ComposedWeights],
+        planned: PlannedForward,
+        batcher: Batcher[Work],
         identifier: TaskIdentifier,
         identifier_executor: Executor,
         margin_nats: float,
@@ -58,6 +60,7 @@ class Predictor:
     ) -> None:
         self._registry = registry
         self._cache = cache
+        self._planned = planned
         self._batcher = batcher
         self._identifier = identifier
         self._identifier_executor = identifier_executor
@@ -70,10 +73,24 @@ class Predictor:
         Raises `UnknownTask`, and what `Batcher.submit` raises.
         """
         task = self._registry.get(task_id)
-        weights = await self._in_time(self._cache.get(task), terms)
-        logits = await self._batcher.submit(task.version, weights, intensities, terms)
+        version = task.version
+        if self._planned.may_mix(task):
+            # Whoever can do without composed weights does not wait for them.
+            weights = self._cache.at_hand(version)
+        else:
+            weights = await self._in_time(self._cache.get(task), terms)
+        logits = await self._batcher.submit(version, Work(task, weights), intensities, terms)
+        self._take_up_composed()
         task.rows_predicted += len(intensities)
         return Prediction(task, logits[:, : len(task.classes)])
+
+    def _take_up_composed(self) -> None:
+        planned, cache = self._planned, self._cache
+        while planned.composed:
+            task, weights = planned.composed.popleft()
+            cache.keep(task.version, weights)
+        while planned.wanted:
+            cache.compose_soon(planned.wanted.popleft())
 
     async def infer(self, intensities: Rows, method: Method, terms: Terms) -> Prediction:
         """Name the task that all rows belong to and predict with it, or abstain.

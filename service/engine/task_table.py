@@ -6,7 +6,8 @@ task's `RegisteredTask`, and the row is free when that is gone.
 
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -122,6 +123,11 @@ class RegisteredTask:
         }
 
     @property
+    def layout(self) -> ArtifactLayout:
+        """The form of its tensors; the same object for every task of that form."""
+        return self._rows.layout
+
+    @property
     def artifact_bytes(self) -> int:
         """Of the whole artifact."""
         block, within = self._rows.place(self._row)
@@ -131,6 +137,34 @@ class RegisteredTask:
     def tensor_bytes(self) -> int:
         """Of its tensors alone."""
         return self._rows.layout.tensor_bytes
+
+
+@dataclass(frozen=True)
+class StackedTasks:
+    """The tensors of tasks of one layout, a row a task: `[T, ...]` each, copied."""
+
+    layout: ArtifactLayout
+    tensors: Mapping[str, Tensor]
+
+    @property
+    def kind(self) -> TaskKind:
+        """Of each of them."""
+        return self.layout.kind
+
+
+def stacked(tasks: Sequence[RegisteredTask]) -> StackedTasks:
+    """The tensors of tasks that have one layout. Raises `ValueError` where they have not."""
+    layout = tasks[0].layout
+    if any(task.layout is not layout for task in tasks):
+        raise ValueError("expected tasks of one layout, got several")
+    places = [task._rows.place(task._row) for task in tasks]
+    tensors = {}
+    for index, tensor in enumerate(layout.tensors):
+        column = np.empty((len(tasks), *tensor.shape), tensor.dtype)
+        for row, (block, within) in zip(column, places, strict=True):
+            row[...] = block.columns[index][within]
+        tensors[tensor.name] = torch.from_numpy(column)
+    return StackedTasks(layout, tensors)
 
 
 class TaskTable:

@@ -39,6 +39,10 @@ def health_router(
         }
         return Response(orjson.dumps(state), media_type="application/json")
 
+    @router.get("/debug/plan", summary="How batches are computed here, and what each way costs")
+    async def plan() -> Response:
+        return Response(orjson.dumps(engine.planned.explained()), media_type="application/json")
+
     @router.get(
         "/metrics",
         summary="Prometheus metrics, as text or OpenMetrics",

@@ -16,8 +16,8 @@ from prometheus_client import CollectorRegistry
 
 from service.engine.admission import BatchLimits
 from service.engine.batcher import Batcher
-from service.engine.entries import Entry, Rows, Terms
-from service.engine.forward_pass import GroupedForward
+from service.engine.entries import Entry, Rows, Terms, indices_by_key
+from service.engine.isolation import isolated
 from service.errors import DeadlinePassed, Saturated, ShuttingDown, WouldBeLate
 from service.telemetry import Telemetry
 from tests.service.engine.virtual_time import HeldExecutor, VirtualTimeLoop
@@ -102,7 +102,16 @@ class BatcherMachine(RuleBasedStateMachine):
             self.computed |= ids
         for one in self.asked:
             one.batches_since += 1
-        return GroupedForward(self.forward)(entries)
+        answers: dict[int, Rows | Exception] = {}
+        for indices in indices_by_key(entries).values():
+            group = [entries[index] for index in indices]
+            answers |= zip(indices, isolated(self.one_task, group), strict=True)
+        return [answers[index] for index in range(len(entries))]
+
+    def one_task(self, group: Sequence[Entry[Weights]]) -> list[Rows]:
+        rows = np.concatenate([entry.rows for entry in group])
+        logits = self.forward(group[0].payload, rows)
+        return np.split(logits, np.cumsum([len(entry.rows) for entry in group])[:-1])
 
     def forward(self, weights: Weights, rows: Rows) -> Rows:
         if (rows % 1 != 0).any():

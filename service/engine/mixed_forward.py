@@ -1,0 +1,80 @@
+"""Rows of any tasks in one pass, without composed weights, where network and machine allow it."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from masked_network.compiled import compiled_kernels
+from masked_network.fused_batch import FusedBatch
+from masked_network.mixed_batch import MixedBatch
+from masked_network.stacked_bank import StackedBank
+from model_store.artifact_layout import ArtifactLayout
+from model_store.network import FrozenNetwork
+from service.engine.entries import Rows
+from service.engine.task_table import RegisteredTask, stacked
+
+_MOST_STACKED = 16
+"""Masks of a stacked bank: each is as large as the network's weights, and as much to compute."""
+
+RunMixed = Callable[[MixedBatch, Tensor], Tensor]
+
+
+class MixedForward:
+    """Logits of rows that belong to different tasks; for one thread at a time."""
+
+    def __init__(self, network: FrozenNetwork, name: str, run: RunMixed) -> None:
+        self.name = name
+        """`fused` or `stacked`."""
+        self._network = network
+        self._run = run
+
+    @staticmethod
+    def takes(task: RegisteredTask) -> bool:
+        """Whether a task's kind can share a pass: one that has no mask of its own."""
+        return task.kind == "coefficients"
+
+    @torch.inference_mode()
+    def __call__(self, tasks: Sequence[RegisteredTask], rows: Sequence[Rows]) -> list[Rows]:
+        """Logits `[n, outputs]` of each task's rows `[n, row_length]`; no task occurs twice."""
+        of_layout: dict[ArtifactLayout, list[int]] = {}
+        for index, task in enumerate(tasks):
+            of_layout.setdefault(task.layout, []).append(index)
+        order = [index for indices in of_layout.values() for index in indices]
+        values = [stacked([tasks[index] for index in of]) for of in of_layout.values()]
+        parts = [self._network.task_statistics(one) for one in values]
+        lengths = torch.tensor([len(rows[index]) for index in order])
+        batch = MixedBatch(
+            torch.cat([self._network.coefficients(one) for one in values]),
+            torch.arange(len(order)).repeat_interleave(lengths),
+            {name: torch.cat([part[name] for part in parts]) for name in parts[0]},
+        )
+        intensities = torch.from_numpy(np.concatenate([rows[index] for index in order]))
+        inputs = self._network.manifest.preprocessing.to_inputs(intensities)
+        logits = self._run(batch, inputs).numpy()
+        answers = np.split(logits, lengths.cumsum(0)[:-1].numpy())
+        return [answer for _, answer in sorted(zip(order, answers, strict=True), key=_place)]
+
+
+def _place(found: tuple[int, Rows]) -> int:
+    return found[0]
+
+
+def mixed_forward(network: FrozenNetwork) -> MixedForward | None:
+    """The best that there is here: fused by the compiled kernels, or over a bank of few masks.
+
+    None on a GPU, and where each task has to be composed.
+    """
+    if network.device.type != "cpu":
+        return None
+    parts = network.backbone, network.weights, network.bank
+    kernels = compiled_kernels()
+    if kernels is not None:
+        # Many masks that overlap have no one plane of codes.
+        with suppress(ValueError):
+            return MixedForward(network, "fused", FusedBatch(*parts, kernels))
+    if network.bank.size <= _MOST_STACKED:
+        return MixedForward(network, "stacked", StackedBank(*parts))
+    return None

@@ -1,0 +1,63 @@
+"""What one way to compute costs on this machine: measured at the start, corrected by what is seen.
+
+Knows nothing of what is computed.
+"""
+
+from collections.abc import Callable
+from time import perf_counter
+
+_MOST_MEASURED_SECONDS = 0.25
+_MOST_ROWS = 64
+_REPEATS = 3
+_WEIGHT = 0.05
+"""Of a new observation in the correction: about the last twenty are remembered."""
+_MOST_CORRECTION = 20.0
+
+
+class PathCost:
+    """`seconds = correction * (fixed + rows * each)`.
+
+    Both parts stay as they were measured, from few and from many rows, since what is asked for
+    later may all be of one size and say nothing of the other.
+    """
+
+    def __init__(self, fixed_seconds: float, row_seconds: float) -> None:
+        self.fixed_seconds = fixed_seconds
+        self.row_seconds = row_seconds
+        self.correction = 1.0
+
+    def seconds(self, rows: int) -> float:
+        """What so many rows in one go will take."""
+        return self.correction * (self.fixed_seconds + rows * self.row_seconds)
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """So many rows in one go took `seconds`."""
+        expected = self.fixed_seconds + rows * self.row_seconds
+        # One pause of the machine must not look like a way that became slow.
+        seen = min(seconds / expected, _MOST_CORRECTION * self.correction)
+        correction = self.correction + _WEIGHT * (seen - self.correction)
+        self.correction = min(max(correction, 1 / _MOST_CORRECTION), _MOST_CORRECTION)
+
+
+def measured_cost(
+    run: Callable[[int], object], clock: Callable[[], float] = perf_counter
+) -> PathCost:
+    """The cost of `run(rows)`, from one row and from as many as take a quarter of a second."""
+    started = clock()
+    run(1)  # the first also warms caches up
+    first = clock() - started
+    if first > _MOST_MEASURED_SECONDS:
+        return PathCost(0.0, first)
+    one = _least_seconds(run, 1, clock)
+    many = max(2, min(_MOST_ROWS, int(_MOST_MEASURED_SECONDS / max(one, 1e-9))))
+    row_seconds = max((_least_seconds(run, many, clock) - one) / (many - 1), 1e-9)
+    return PathCost(max(one - row_seconds, 0.0), row_seconds)
+
+
+def _least_seconds(run: Callable[[int], object], rows: int, clock: Callable[[], float]) -> float:
+    found = []
+    for _ in range(_REPEATS):
+        started = clock()
+        run(rows)
+        found.append(clock() - started)
+    return min(found)

@@ -1,0 +1,151 @@
+"""Computes a batch: each task's rows the way that the planner says, and tells it what they took."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from service.engine.composed_cache import ComposedWeights
+from service.engine.entries import Answer, Entry, Rows, indices_by_key
+from service.engine.forward_pass import ForwardPass
+from service.engine.isolation import isolated
+from service.engine.mixed_forward import MixedForward
+from service.engine.planner import Group, Planner
+from service.engine.task_table import RegisteredTask
+from service.telemetry import Telemetry
+
+ComposeTask = Callable[[RegisteredTask], ComposedWeights]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A task, with its composed weights where they are at hand: a reader of them keeps them."""
+
+    task: RegisteredTask
+    weights: ComposedWeights | None
+
+
+class PlannedForward:
+    """Runs on one thread at a time; the two queues are for whoever keeps composed weights."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        forward: ForwardPass,
+        compose: ComposeTask,
+        mixed: MixedForward | None,
+        telemetry: Telemetry,
+    ) -> None:
+        self.planner = planner
+        self._forward = forward
+        self._compose = compose
+        self._mixed = mixed
+        self._telemetry = telemetry
+        self._last: dict[str, Any] | None = None
+        self.composed: deque[tuple[RegisteredTask, ComposedWeights]] = deque()
+        """What was composed for a batch, to be kept or not."""
+        self.wanted: deque[RegisteredTask] = deque()
+        """Tasks that ran mixed so often that composing them would have paid."""
+
+    def __call__(self, entries: Sequence[Entry[Work]]) -> list[Answer]:
+        """An answer an entry, in their order; an entry that fails does so alone."""
+        members = list(indices_by_key(entries).values())
+        by_task = [[entries[index] for index in indices] for indices in members]
+        groups = [self._group(group) for group in by_task]
+        paths = self.planner.plan(groups)
+        self._last = {
+            "rows": sum(group.rows for group in groups),
+            "tasks": len(groups),
+            "tasks_at_hand": sum(group.at_hand for group in groups),
+            "tasks_by_path": Counter(paths),
+            "expected_us": round(1e6 * self.planner.seconds(groups, paths), 1),
+        }
+        answers: dict[int, Answer] = {}
+        mixed: list[int] = []
+        for path, group, indices in zip(paths, by_task, members, strict=True):
+            if path == "mixed":
+                mixed += indices
+            else:
+                answers |= zip(indices, isolated(self._one_task, group), strict=True)
+        if mixed:
+            together = [entries[index] for index in mixed]
+            answers |= zip(mixed, isolated(self._any_tasks, together), strict=True)
+        return [answers[index] for index in range(len(entries))]
+
+    def explained(self) -> dict[str, Any]:
+        """What the planner goes by, and what the last batch's plan was."""
+        mixed = None if self._mixed is None else self._mixed.name
+        return {"mixed_path": mixed, "costs": self.planner.explained(), "last_batch": self._last}
+
+    def may_mix(self, task: RegisteredTask) -> bool:
+        """Whether rows of the task can be computed without its composed weights."""
+        return self._mixed is not None and self._mixed.takes(task)
+
+    def _group(self, entries: Sequence[Entry[Work]]) -> Group:
+        may_mix = self.may_mix(entries[0].payload.task)
+        rows = sum(len(entry.rows) for entry in entries)
+        return Group(rows, _weights(entries) is not None, may_mix)
+
+    def _one_task(self, entries: Sequence[Entry[Work]]) -> list[Rows]:
+        weights = _weights(entries)
+        if weights is None:
+            weights = self._composed(entries[0].payload.task)
+        rows = _rows(entries)
+        started = perf_counter()
+        logits = self._forward(weights, rows)
+        seconds = perf_counter() - started
+        self.planner.costs.grouped.learn(len(rows), seconds)
+        self._observe("grouped", len(rows), seconds)
+        return _apart(logits, entries)
+
+    def _composed(self, task: RegisteredTask) -> ComposedWeights:
+        started = perf_counter()
+        weights = self._compose(task)
+        seconds = perf_counter() - started
+        self.planner.costs.compose.learn(1, seconds)
+        self._telemetry.compose_seconds.observe(seconds)
+        self.composed.append((task, weights))
+        return weights
+
+    def _any_tasks(self, entries: Sequence[Entry[Work]]) -> list[Rows]:
+        mixed, cost = self._mixed, self.planner.costs.mixed
+        assert mixed is not None
+        assert cost is not None
+        members = list(indices_by_key(entries).values())
+        by_task = [[entries[index] for index in indices] for indices in members]
+        rows = [_rows(group) for group in by_task]
+        total = sum(map(len, rows))
+        started = perf_counter()
+        logits = mixed([group[0].payload.task for group in by_task], rows)
+        seconds = perf_counter() - started
+        cost.learn(total, seconds)
+        self._observe(mixed.name, total, seconds)
+        answers: dict[int, Rows] = {}
+        for made, group, indices in zip(logits, by_task, members, strict=True):
+            answers |= zip(indices, _apart(made, group), strict=True)
+            first = group[0]
+            if _weights(group) is None and self.planner.wants_composed(first.key, len(made), total):
+                self.wanted.append(first.payload.task)
+        return [answers[index] for index in range(len(entries))]
+
+    def _observe(self, path: str, rows: int, seconds: float) -> None:
+        self._telemetry.path_rows.labels(path).inc(rows)
+        self._telemetry.path_seconds.labels(path).observe(seconds)
+
+
+def _rows(entries: Sequence[Entry[Work]]) -> Rows:
+    return entries[0].rows if len(entries) == 1 else np.concatenate([one.rows for one in entries])
+
+
+def _weights(entries: Sequence[Entry[Work]]) -> ComposedWeights | None:
+    of_each = (entry.payload.weights for entry in entries)
+    return next((weights for weights in of_each if weights is not None), None)
+
+
+def _apart(logits: Rows, entries: Sequence[Entry[Work]]) -> list[Rows]:
+    if len(entries) == 1:
+        return [logits]
+    return np.split(logits, np.cumsum([len(entry.rows) for entry in entries])[:-1])

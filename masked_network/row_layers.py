@@ -41,7 +41,7 @@ class RowLayers:
         """
         batch.check(inputs, self._statistics)
         given = {**buffers, **batch.statistics_of_rows()}
-        logits: Tensor = functional_call(self._backbone, given, (inputs,))
+        logits: Tensor = functional_call(self._backbone, given, (inputs,), tie_weights=False)
         return logits
 
 

@@ -20,9 +20,13 @@ from masked_network.task_inference import (
 )
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import KINDS
+from service.engine.mixed_forward import mixed_forward
 from service.engine.task_table import RegisteredTask
 
 Method = Literal["one-shot", "short-list"]
+
+_MOST_ROWS = 4096
+"""Of all candidates together in one pass: a bound on memory."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class TaskIdentifier:
         self._network = network
         # functional_call is not thread-safe on a shared module, and another thread predicts.
         self._backbone = copy.deepcopy(network.backbone)
+        self._mixed = mixed_forward(network)
         self._shortlist = shortlist
         self._stacked_tasks: tuple[RegisteredTask, ...] = ()
         self._stacked: tuple[list[RegisteredTask], Candidates, int] | None = None
@@ -81,7 +86,7 @@ class TaskIdentifier:
         listed: Sequence[RegisteredTask] = tasks
         if method == "one-shot" or len(tasks) > self._shortlist:
             listed = self._best_by_gradient(tasks, inputs)
-        candidates = [self._candidate(task, inputs) for task in listed]
+        candidates = self._candidates(listed, intensities, inputs)
         if method == "short-list":
             candidates.sort(key=lambda candidate: candidate.relative_entropy)
         return Identification(method, tuple(candidates), _margin_nats(candidates))
@@ -110,12 +115,32 @@ class TaskIdentifier:
         most_classes = max(len(task.classes) for task in tasks)
         return ordered, self._network.candidates(ordered), most_classes
 
+    def _candidates(
+        self, tasks: Sequence[RegisteredTask], intensities: NDArray[np.float32], inputs: Tensor
+    ) -> list[Candidate]:
+        logits: dict[str, NDArray[np.float32]] = {}
+        if self._mixed is not None:
+            together = [task for task in tasks if self._mixed.takes(task)]
+            at_once = max(1, _MOST_ROWS // len(intensities))
+            for start in range(0, len(together), at_once):
+                some = together[start : start + at_once]
+                answers = self._mixed(some, [intensities] * len(some))
+                logits |= zip((task.task_id for task in some), answers, strict=True)
+        for task in tasks:
+            if task.task_id not in logits:
+                logits[task.task_id] = self._composed_logits(task, inputs)
+        return [_candidate(task, logits[task.task_id]) for task in tasks]
+
     @torch.no_grad()
-    def _candidate(self, task: RegisteredTask, inputs: Tensor) -> Candidate:
-        composed = self._network.composed(task)
-        logits = forward(self._backbone, composed, inputs)
-        entropy = float(entropy_nats(logits[:, : len(task.classes)]).mean())
-        return Candidate(task, entropy, logits.cpu().numpy())
+    def _composed_logits(self, task: RegisteredTask, inputs: Tensor) -> NDArray[np.float32]:
+        logits: NDArray[np.float32]
+        logits = forward(self._backbone, self._network.composed(task), inputs).cpu().numpy()
+        return logits
+
+
+def _candidate(task: RegisteredTask, logits: NDArray[np.float32]) -> Candidate:
+    entropy = entropy_nats(torch.from_numpy(logits[:, : len(task.classes)])).mean()
+    return Candidate(task, float(entropy), logits)
 
 
 def _margin_nats(candidates: list[Candidate]) -> float:

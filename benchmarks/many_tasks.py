@@ -11,45 +11,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from prometheus_client import CollectorRegistry
 
-from model_store.coefficient_tensors import quantised
-from model_store.network import FrozenNetwork
-from model_store.preprocessing import Preprocessing
+from benchmarks.random_tasks import random_network, random_tasks
 from model_store.store import Store
-from model_store.task_artifact import TaskArtifact
-from model_store.task_record import MadeFor, TaskRecord
 from service.engine.registry import TaskRegistry
 from service.telemetry import Telemetry
-from training.bank_options import BankOptions
-from training.fitting import FitOptions
-from training.image_sets import ImageSet
-from training.new_networks import new_network
 from training.studies.claims import at_most, claims_json
 
 OPENS_WITHIN_SECONDS = 5
 MEMORY_RATIO = 1.2
 OPENED_TIMES = 3
-
-
-def artifacts(network: FrozenNetwork, tasks: int) -> Iterator[tuple[str, TaskArtifact]]:
-    """Tasks of random coefficients, each with a record as the trainer writes it."""
-    used = network.used_by("coefficients")
-    made_for = MadeFor.of(network.manifest, uses_bank=True)
-    classes = tuple(map(str, range(10)))
-    generator = torch.Generator().manual_seed(1)
-    for index in range(tasks):
-        provenance: dict[str, str | int | float] = {"data": "random", "index": index}
-        record = TaskRecord(classes=classes, made_for=made_for, provenance=provenance)
-        drawn = torch.randn(used.shape, generator=generator)
-        yield f"task-{index:06}", TaskArtifact(record, quantised(drawn, used, "fp16"))
 
 
 def opened(folder: Path) -> dict[str, float]:
@@ -71,17 +48,12 @@ def opened(folder: Path) -> dict[str, float]:
 def opened_anew(folder: Path) -> dict[str, float]:
     """The same of a fresh process."""
     done = subprocess.run(  # noqa: S603 - this program itself
-        [sys.executable, __file__, "--folder", str(folder)],
+        [sys.executable, "-m", "benchmarks.many_tasks", "--folder", str(folder)],
         stdout=subprocess.PIPE,
         check=True,
     )
     measured: dict[str, float] = json.loads(done.stdout)
     return measured
-
-
-def no_images(_: int) -> ImageSet:
-    """What a bank from a seed is learned from."""
-    raise LookupError("a bank from a seed learns nothing")
 
 
 def resident_bytes() -> int:
@@ -98,12 +70,11 @@ def main(
     if folder is not None:
         print(json.dumps(opened(folder)))
         return
-    preprocessing = Preprocessing(channels=1, height=28, width=28, mean=0.13, std=0.31)
-    network = new_network(BankOptions(size=256), preprocessing, no_images, FitOptions(1, 0.1))
+    network = random_network("lenet-300-100")
     with tempfile.TemporaryDirectory(prefix="impress-many-") as name:
         start = time.perf_counter()
         store = Store.create(Path(name) / "store", network)
-        store.publish_many(artifacts(network, tasks))
+        store.publish_many(random_tasks(network, tasks))
         wrote_s = time.perf_counter() - start
         content_bytes = sum(len(content) for _, content in store.log.contents())
         times = [opened_anew(Path(name) / "store") for _ in range(OPENED_TIMES)]

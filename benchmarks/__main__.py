@@ -1,0 +1,80 @@
+"""`python -m benchmarks`: run the programs one after another, and gather their claims.
+
+Each prints what it measured and ends with its claims as JSON; `results/` gets all of it.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from model_store.files import LocalFolder
+from training.studies.claims import CLAIMS_FILE, Claim, claims_json
+from training.studies.machine import machine_in_words
+from training.studies.tables import claims_table
+
+RESULTS = Path(__file__).parent / "results"
+
+PROGRAMS: dict[str, Sequence[str]] = {
+    "mixed_batches": (),
+    "working_set": ("--quick",),
+    "many_tasks": ("--tasks", "20000"),
+    "epoch_ratios": (),
+    "epochs_from_each_start": (),
+    "unknown_identity": (),
+}
+"""By name, with what each is told in the quick form."""
+
+
+def main(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer tasks and turns.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Run this program alone; may be given again.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder for results.md and claims.json.")] = RESULTS,
+) -> None:
+    """Run, write the results, and exit 1 where a claim does not hold or a program failed."""
+    asked = only or list(PROGRAMS)
+    if unknown := set(asked) - PROGRAMS.keys():
+        typer.echo(
+            f"error: no program {min(unknown)!r}; there are: {', '.join(PROGRAMS)}", err=True
+        )
+        raise typer.Exit(2)
+    claims: list[Claim] = []
+    parts = [f"# Benchmarks\n\nMeasured on: {machine_in_words()}."]
+    failed = []
+    for name in asked:
+        typer.echo(f"== {name}", err=True)
+        command = [sys.executable, "-m", f"benchmarks.{name}", *(PROGRAMS[name] if quick else ())]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - our own programs
+        printed, found = _parted(done.stdout)
+        typer.echo(printed)
+        claims += found
+        parts.append(f"## {name}\n\n```\n{printed.strip()}\n```")
+        if done.returncode:
+            failed.append(name)
+    parts.insert(1, claims_table(claims))
+    files = LocalFolder(out)
+    files.write("results.md", ("\n\n".join(parts) + "\n").encode())
+    files.write(CLAIMS_FILE, claims_json(claims))
+    typer.echo(f"{out}: {sum(claim.holds for claim in claims)} of {len(claims)} claims hold")
+    if failed:
+        typer.echo(f"not as claimed: {', '.join(failed)}", err=True)
+        raise typer.Exit(1)
+
+
+def _parted(printed: str) -> tuple[str, list[Claim]]:
+    """What a program printed before its claims, and those; none where it ended before them."""
+    before, begun, rest = printed.rpartition("\n[\n")
+    try:
+        return before, [Claim(**one) for one in json.loads(f"[{rest}")] if begun else []
+    except (ValueError, TypeError):
+        return printed, []
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,58 @@
+"""A frozen network and as many tasks over it as are wanted, of random coefficients."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from masked_network.task_statistics import statistics_shapes
+from model_store.coefficient_tensors import quantised
+from model_store.network import FrozenNetwork
+from model_store.preprocessing import Preprocessing
+from model_store.statistics_tensor import packed_statistics
+from model_store.task_artifact import TaskArtifact
+from model_store.task_record import MadeFor, TaskRecord
+from training.bank_options import BankOptions
+from training.fitting import FitOptions
+from training.image_sets import ImageSet
+from training.new_networks import new_network
+
+CLASSES = tuple(map(str, range(10)))
+IMAGES: Mapping[str, Preprocessing] = {
+    "lenet-300-100": Preprocessing(channels=1, height=28, width=28, mean=0.13, std=0.31),
+    "resnet-18-small": Preprocessing(channels=3, height=32, width=32, mean=0.47, std=0.26),
+}
+
+
+def random_network(backbone: str) -> FrozenNetwork:
+    """A network over a partition of 256 in every layer."""
+    options = BankOptions(size=256, backbone=backbone)
+    return new_network(options, IMAGES[backbone], _no_images, FitOptions(1, 0.1))
+
+
+def random_tasks(network: FrozenNetwork, tasks: int) -> Iterator[tuple[str, TaskArtifact]]:
+    """Names and artifacts in fp16, each with a record as the trainer writes it."""
+    used = network.used_by("coefficients")
+    made_for = MadeFor.of(network.manifest, uses_bank=True)
+    statistics = packed_statistics(_statistics(network), network.statistics)
+    generator = torch.Generator().manual_seed(1)
+    for index in range(tasks):
+        provenance: dict[str, str | int | float] = {"data": "random", "index": index}
+        record = TaskRecord(classes=CLASSES, made_for=made_for, provenance=provenance)
+        drawn = torch.randn(used.shape, generator=generator)
+        yield task_name(index), TaskArtifact(record, quantised(drawn, used, "fp16") | statistics)
+
+
+def task_name(index: int) -> str:
+    """Of the task of that number."""
+    return f"task-{index:06}"
+
+
+def _statistics(network: FrozenNetwork) -> dict[str, Tensor]:
+    return {
+        name: torch.ones(shape) for name, shape in statistics_shapes(network.statistics).items()
+    }
+
+
+def _no_images(_: int) -> ImageSet:
+    raise LookupError("a bank from a seed learns nothing")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import typer
 from typer.testing import CliRunner
 
 import benchmarks.__main__ as runner
@@ -15,7 +16,7 @@ def test_every_program_of_the_folder_is_run() -> None:
 
 
 def test_a_program_that_there_is_not_is_refused_by_name() -> None:
-    app = runner.typer.Typer()
+    app = typer.Typer()
     app.command()(runner.main)
     result = CliRunner().invoke(app, ["--only", "nothing"])
     assert result.exit_code == 2

@@ -8,35 +8,48 @@ from time import perf_counter
 
 _MOST_MEASURED_SECONDS = 0.25
 _MOST_ROWS = 64
-_REPEATS = 3
+_REPEATS = 5
 _WEIGHT = 0.05
-"""Of a new observation in the correction: about the last twenty are remembered."""
+"""Of a new observation in a correction: about the last twenty are remembered."""
 _MOST_CORRECTION = 20.0
 
 
 class PathCost:
     """`seconds = correction * (fixed + rows * each)`.
 
-    Both parts stay as they were measured, from few and from many rows, since what is asked for
-    later may all be of one size and say nothing of the other.
+    Both parts stay as they were measured, from few and from many rows. What is corrected is each
+    size of batch by what was seen of it, to the next power of two, and sizes not seen by all.
     """
 
     def __init__(self, fixed_seconds: float, row_seconds: float) -> None:
         self.fixed_seconds = fixed_seconds
         self.row_seconds = row_seconds
-        self.correction = 1.0
+        self._overall = 1.0
+        self._of_size: dict[int, float] = {}
 
     def seconds(self, rows: int) -> float:
         """What so many rows in one go will take."""
-        return self.correction * (self.fixed_seconds + rows * self.row_seconds)
+        return self.correction(rows) * self._measured(rows)
+
+    def correction(self, rows: int) -> float:
+        """How many times longer than measured at the start so many rows take now."""
+        return self._of_size.get(rows.bit_length(), self._overall)
 
     def learn(self, rows: int, seconds: float) -> None:
         """So many rows in one go took `seconds`."""
-        expected = self.fixed_seconds + rows * self.row_seconds
-        # One pause of the machine must not look like a way that became slow.
-        seen = min(seconds / expected, _MOST_CORRECTION * self.correction)
-        correction = self.correction + _WEIGHT * (seen - self.correction)
-        self.correction = min(max(correction, 1 / _MOST_CORRECTION), _MOST_CORRECTION)
+        seen, size = seconds / self._measured(rows), rows.bit_length()
+        self._of_size[size] = _nearer(self._of_size.get(size, self._overall), seen)
+        self._overall = _nearer(self._overall, seen)
+
+    def _measured(self, rows: int) -> float:
+        return self.fixed_seconds + rows * self.row_seconds
+
+
+def _nearer(correction: float, seen: float) -> float:
+    # One pause of the machine must not look like a way that became slow.
+    bounded = min(seen, _MOST_CORRECTION * correction)
+    nearer = correction + _WEIGHT * (bounded - correction)
+    return min(max(nearer, 1 / _MOST_CORRECTION), _MOST_CORRECTION)
 
 
 def measured_cost(

@@ -25,6 +25,18 @@ def test_a_machine_that_became_slower_or_faster_is_followed(
     assert cost.seconds(64) == pytest.approx(factor * (fixed + 64 * each), rel=0.01)
 
 
+@given(POSITIVE, POSITIVE, st.floats(0.2, 5.0), st.floats(0.2, 5.0))
+def test_sizes_that_were_seen_are_corrected_by_themselves(
+    fixed: float, each: float, few: float, many: float
+) -> None:
+    cost = PathCost(fixed, each)
+    for _ in range(200):
+        cost.learn(1, few * (fixed + each))
+        cost.learn(64, many * (fixed + 64 * each))
+    assert cost.seconds(1) == pytest.approx(few * (fixed + each), rel=0.01)
+    assert cost.seconds(64) == pytest.approx(many * (fixed + 64 * each), rel=0.01)
+
+
 def test_one_pause_hardly_counts() -> None:
     cost = PathCost(1e-4, 1e-5)
     before = cost.seconds(1)

@@ -155,7 +155,9 @@ def test_a_plan_is_explained(
     said = compute.explained()
     assert said["mixed_path"] == ("fused" if compiled_kernels() else "stacked")
     assert said["last_batch"]["tasks_by_path"] == {"mixed": 3}
-    assert said["costs"]["mixed"]["row_us"] > 0
+    assert said["costs"]["grouped"]["fixed_us"] == 1e9
+    # It was far dearer than it was told to be.
+    assert said["costs"]["mixed"]["correction_of_rows"][16] > 1
 
 
 def test_costs_are_measured_of_every_way_there_is(network: FrozenNetwork) -> None:

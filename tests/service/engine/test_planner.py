@@ -61,6 +61,20 @@ def test_one_task_at_hand_runs_on_its_weights() -> None:
     assert Planner(LENET).plan([Group(64, at_hand=True, may_mix=True)]) == ["grouped"]
 
 
+def test_a_way_that_is_not_taken_is_tried_now_and_then() -> None:
+    planner = Planner(LENET)
+    groups = [Group(64, at_hand=True, may_mix=True)]
+    taken = [planner.plan(groups) for _ in range(1280)]
+    assert taken.count(["mixed"]) == 10
+    assert taken.count(["grouped"]) == 1270
+
+
+def test_a_way_that_costs_far_more_is_not_tried() -> None:
+    planner = Planner(Costs(PathCost(60e-6, 4e-6), PathCost(1.0, 0.0), PathCost(2.0, 6e-6)))
+    groups = [Group(64, at_hand=True, may_mix=True)]
+    assert all(planner.plan(groups) == ["grouped"] for _ in range(1280))
+
+
 def test_composing_is_worth_it_at_once_where_mixing_costs_more() -> None:
     assert Planner(RESIDUAL).plan([Group(1, at_hand=False, may_mix=True)]) == ["composed"]
 

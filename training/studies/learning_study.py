@@ -26,6 +26,8 @@ class Planned:
     method: Method
     tasks: Sequence[int]
     seeds: Sequence[int] = (0,)
+    data: Sequence[str] = ()
+    """The data sets that it is learned on; all of the study's if empty."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class LearningStudy:
                 if fingerprint is None
                 else self._measurements(data, fingerprint, looked_up(bench))
             )
-            planned = sum(len(each.tasks) * len(each.seeds) for each in self.plan)
+            planned = sum(len(each.tasks) * len(each.seeds) for each in self._planned(data))
             # A part of the tasks is not what is claimed of all of them.
             claims += self.claims(data, found if len(found) == planned else [])
             machines |= {one.machine for one in found}
@@ -126,17 +128,21 @@ class LearningStudy:
             known = {rate: share for rate, share in reached.items() if share is not None}
             return max(known, key=known.__getitem__) if len(known) == len(reached) else None
 
-        rates = {each.method: chosen(each.method) for each in self.plan}
+        rates = {each.method: chosen(each.method) for each in self._planned(data)}
         found = []
-        for index, seed, method in self._order():
+        for index, seed, method in self._order(data):
             rate = rates[method]
             if rate is not None:
                 one = obtain(job(method, self.stream, index, "measuring", rate, seed))
                 found += [] if one is None else [one]
         return found
 
-    def _order(self) -> Iterator[tuple[int, int, Method]]:
-        for index in sorted({index for each in self.plan for index in each.tasks}):
-            for each in self.plan:
+    def _planned(self, data: str) -> list[Planned]:
+        return [each for each in self.plan if not each.data or data in each.data]
+
+    def _order(self, data: str) -> Iterator[tuple[int, int, Method]]:
+        plan = self._planned(data)
+        for index in sorted({index for each in plan for index in each.tasks}):
+            for each in plan:
                 if index in each.tasks:
                     yield from ((index, seed, each.method) for seed in each.seeds)

@@ -60,15 +60,23 @@ def problem_response(
     return Response(orjson.dumps(safe), status, headers, "application/problem+json")
 
 
+def problem_of(request: Request, error: Exception) -> Response:
+    """The problem document for an error; one that is in no table is logged and says nothing."""
+    kind = next((kind for kind in type(error).__mro__ if kind in STATUS_CODES), None)
+    if kind is None:
+        _log.error("request %s failed", request.scope.get("request_id"), exc_info=error)
+        return problem_response(request, 500, "the service made a mistake; its log says more")
+    headers = {}
+    if isinstance(error, errors.Unavailable):
+        headers["Retry-After"] = str(max(1, ceil(error.retry_after_seconds)))
+    return problem_response(request, STATUS_CODES[kind], str(error), headers)
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Answer every exception that a route lets out with a problem document."""
 
-    async def known(request: Request, error: Exception) -> Response:
-        status = next(STATUS_CODES[kind] for kind in type(error).__mro__ if kind in STATUS_CODES)
-        headers = {}
-        if isinstance(error, errors.Unavailable):
-            headers["Retry-After"] = str(max(1, ceil(error.retry_after_seconds)))
-        return problem_response(request, status, str(error), headers)
+    async def own(request: Request, error: Exception) -> Response:
+        return problem_of(request, error)
 
     async def from_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -83,12 +91,7 @@ def add_problem_handlers(app: FastAPI) -> None:
         )
         return problem_response(request, 422, said)
 
-    async def unexpected(request: Request, error: Exception) -> Response:
-        _log.error("request %s failed", request.scope.get("request_id"), exc_info=error)
-        return problem_response(request, 500, "the service made a mistake; its log says more")
-
-    for kind in STATUS_CODES:
-        app.add_exception_handler(kind, known)
+    for kind in (*STATUS_CODES, Exception):
+        app.add_exception_handler(kind, own)
     app.add_exception_handler(HTTPException, from_framework)
     app.add_exception_handler(RequestValidationError, invalid_parameters)
-    app.add_exception_handler(Exception, unexpected)

@@ -1,4 +1,4 @@
-"""JSON bodies to checked rows of numbers. Says what was expected and what came."""
+"""JSON and raw bodies to checked rows of numbers. Says what was expected and what came."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -54,12 +54,31 @@ def checked_rows(values: object, row_length: int, max_rows: int) -> NDArray[np.f
     return finite_fp32(array.reshape(len(values), row_length))
 
 
+def raw_rows(data: bytes, row_length: int, max_rows: int) -> NDArray[np.float32]:
+    """Little-endian float32, row after row, to `[n, row_length]`. Raises `InvalidInput`."""
+    count, rest = divmod(len(data), 4 * row_length)
+    if rest or not count:
+        raise InvalidInput(
+            f"expected rows of {row_length} float32, {4 * row_length} bytes each, got "
+            f"{len(data)} bytes"
+        )
+    if count > max_rows:
+        raise InvalidInput(f"at most {max_rows} rows a request, got {count}")
+    return finite_fp32(np.frombuffer(data, "<f4").reshape(count, row_length))
+
+
 def finite_fp32(array: NDArray[np.generic]) -> NDArray[np.float32]:
-    """The same numbers in fp32. Raises `InvalidInput` where one is not finite, or is huge."""
-    with np.errstate(over="ignore"):
-        rows = np.ascontiguousarray(array, dtype=np.float32)
-    # Compared so that NaN is refused too.
-    if not (np.abs(rows) <= _MAX_MAGNITUDE).all():
+    """A copy in fp32, of one number or more.
+
+    Raises `InvalidInput` where one is not finite, or is huge.
+    """
+    if array.dtype == np.float32:
+        rows = np.array(array, np.float32)
+    else:
+        with np.errstate(over="ignore"):
+            rows = array.astype(np.float32)
+    # Compared so that NaN, which is also the largest, is refused too.
+    if not np.maximum.reduce(np.abs(rows), axis=None) <= _MAX_MAGNITUDE:
         raise InvalidInput(
             f"inputs: expected finite numbers within ±{_MAX_MAGNITUDE:g} (intensities are 0..1)"
         )

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from model_store.task_artifact import TaskKind
 from service.engine.task_identifier import Method
+from service.infer_request import DATATYPES
 from service.settings import MAX_TIMEOUT_MS
 
 
@@ -109,24 +110,28 @@ class TaskDetails(TaskSummary):
 
 
 class TensorRequest(BaseModel):
-    """One input of the Open Inference Protocol."""
+    """One input of the Open Inference Protocol: `data`, or bytes after the JSON."""
 
     name: str
     shape: list[int] = Field(min_length=1, max_length=8)
-    datatype: Literal["FP32", "FP64"]
-    data: Any = Field(json_schema_extra={"type": "array"})
+    datatype: Literal[tuple(DATATYPES)]  # type: ignore[valid-type]
+    parameters: dict[Literal["binary_data_size"], int] | None = None
+    data: Any = Field(default=None, json_schema_extra={"type": "array"})
 
 
 class RequestedOutput(BaseModel):
     """An output asked for by name."""
 
-    name: str
+    name: Literal["logits", "probabilities", "labels"]
+    parameters: dict[Literal["binary_data"], bool] | None = None
 
 
 class InferRequest(BaseModel):
-    """A request of the Open Inference Protocol V2."""
+    """A request of the Open Inference Protocol V2, for the documentation: `infer_call` reads it."""
 
     id: str | None = None
+    parameters: dict[str, str | float | bool] | None = None
+    """`binary_data_output`: true asks for every output as bytes; others change nothing."""
     inputs: list[TensorRequest] = Field(min_length=1, max_length=1)
     outputs: list[RequestedOutput] | None = None
 
@@ -137,7 +142,8 @@ class TensorResponse(BaseModel):
     name: str
     shape: list[int]
     datatype: str
-    data: list[Any]
+    parameters: dict[Literal["binary_data_size"], int] | None = None
+    data: list[Any] | None = None
 
 
 class InferResponse(BaseModel):
@@ -171,18 +177,31 @@ def body_schema(*content: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": by_type}}
 
 
-TIMEOUT_HEADER: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "X-Request-Timeout-Ms",
-            "in": "header",
-            "required": False,
-            "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_TIMEOUT_MS},
-            "description": "How long the answer may take; what would be late is refused at once.",
-        }
-    ]
+_TIMEOUT: dict[str, Any] = {
+    "name": "X-Request-Timeout-Ms",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_TIMEOUT_MS},
+    "description": "How long the answer may take; what would be late is refused at once.",
 }
-"""The `openapi_extra` of a route that reads this header itself."""
+_RAW_OUTPUT: dict[str, Any] = {
+    "name": "output",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "enum": ["probabilities", "logits"], "default": "probabilities"},
+    "description": "What a raw answer holds: float32, little-endian, row after row.",
+}
+_HEADER_LENGTH: dict[str, Any] = {
+    "name": "Inference-Header-Content-Length",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "integer", "minimum": 0},
+    "description": "How many bytes of the body are JSON, where raw tensors follow it.",
+}
+
+PREDICT_PARAMETERS: dict[str, Any] = {"parameters": [_TIMEOUT, _RAW_OUTPUT]}
+INFER_PARAMETERS: dict[str, Any] = {"parameters": [_TIMEOUT, _HEADER_LENGTH]}
+"""The `openapi_extra` of a route that reads these itself."""
 
 
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -191,6 +210,11 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
 
 
 BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+
+RAW_TOO: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {"schema": BINARY}}}
+}
+"""An answer that may also be raw bytes."""
 
 _PROBLEM_CONTENT = {"application/problem+json": {"schema": Problem.model_json_schema()}}
 

@@ -4,7 +4,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from fastapi import Request
+from starlette.types import Receive
 
 from service.errors import CallerLeft
 
@@ -18,12 +18,12 @@ class WhileCallerWaits:
     Raises `CallerLeft` then. Nothing in ASGI says it by itself: somebody has to listen.
     """
 
-    def __init__(self, request: Request) -> None:
-        self._receive = request.receive
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
         self._left = False
         self._listening: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
@@ -31,7 +31,7 @@ class WhileCallerWaits:
         self._timer = loop.call_later(_WATCH_AFTER_SECONDS, self._listen_from_now)
         return self
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,

@@ -1,4 +1,7 @@
-"""`POST /v1/predict`: the short way, for people: JSON rows or a picture, task optional."""
+"""`POST /v1/predict`: the short way, for people: JSON rows or a picture, task optional.
+
+Raw float32 never comes here: the fast lane takes it.
+"""
 
 import asyncio
 
@@ -18,8 +21,9 @@ from service.routes.terms import terms_of
 from service.rows import checked_rows, parsed_body
 from service.schemas import (
     BINARY,
+    PREDICT_PARAMETERS,
     PROBLEMS,
-    TIMEOUT_HEADER,
+    RAW_TOO,
     CandidateEntropy,
     Inference,
     LabelledProbability,
@@ -48,17 +52,18 @@ def predict_router(engine: Engine, settings: Settings) -> APIRouter:
         "/v1/predict",
         summary="Predict on rows or on a picture; without a task, infer it",
         response_model=PredictResponse,
-        responses=PROBLEMS,
+        responses=PROBLEMS | RAW_TOO,
         openapi_extra=body_schema(
             ("application/json", schema_of(PredictRequest)),
+            ("application/octet-stream", BINARY),
             ("image/png", BINARY),
             ("image/jpeg", BINARY),
             ("multipart/form-data", _FORM),
         )
-        | TIMEOUT_HEADER,
+        | PREDICT_PARAMETERS,
     )
     async def predict(request: Request, task: str | None = None) -> Response:
-        terms = terms_of(request, settings.request_timeout_ms)
+        terms = terms_of(request.scope, settings.request_timeout_ms)
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         method: Method = "short-list"
         if media == "application/json":
@@ -74,15 +79,15 @@ def predict_router(engine: Engine, settings: Settings) -> APIRouter:
             task = form_task if form_task is not None else task
         else:
             raise UnsupportedMedia(
-                "expected application/json, image/png, image/jpeg or multipart/form-data, "
-                f"got {media or 'no content type'}"
+                "expected application/json, application/octet-stream, image/png, image/jpeg or "
+                f"multipart/form-data, got {media or 'no content type'}"
             )
-        async with WhileCallerWaits(request):
+        with WhileCallerWaits(request.receive):
             if task is None:
                 prediction = await engine.predictor.infer(rows, method, terms)
             else:
                 prediction = await engine.predictor.predict(task, rows, terms)
-        answer = _response(prediction)
+        answer = predict_response(prediction)
         return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
 
     return router
@@ -107,7 +112,8 @@ async def _row_from_form(
     return task, row
 
 
-def _response(prediction: Prediction) -> PredictResponse:
+def predict_response(prediction: Prediction) -> PredictResponse:
+    """The answer of this path in JSON."""
     task, probabilities = prediction.task, prediction.probabilities
     if task is None or probabilities is None:
         answer = PredictResponse(task=None, version=None, predictions=None)

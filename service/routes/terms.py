@@ -3,21 +3,26 @@
 import time
 from math import nan
 
-from fastapi import Request
+from starlette.types import Scope
 
 from service.engine.entries import Terms
 from service.errors import InvalidInput
 from service.settings import MAX_TIMEOUT_MS
 
+_TIMEOUT = b"x-request-timeout-ms"
 
-def terms_of(request: Request, default_timeout_ms: float | None) -> Terms:
+
+def terms_of(scope: Scope, default_timeout_ms: float | None) -> Terms:
     """The terms of a request that begins now.
 
     Raises `InvalidInput` where `X-Request-Timeout-Ms` is none of 0 to `MAX_TIMEOUT_MS`.
     """
-    caller = request.client.host if request.client is not None else ""
-    said = request.headers.get("x-request-timeout-ms")
-    timeout_ms = default_timeout_ms if said is None else _checked_ms(said)
+    client = scope.get("client")
+    caller = client[0] if client else ""
+    timeout_ms = default_timeout_ms
+    for name, value in scope["headers"]:
+        if name == _TIMEOUT:
+            timeout_ms = _checked_ms(value.decode("latin-1"))
     if timeout_ms is None:
         return Terms(caller)
     return Terms(caller, time.monotonic() + timeout_ms / 1000)

@@ -1,7 +1,6 @@
 import asyncio
 
 import pytest
-from starlette.requests import Request
 from starlette.types import Message
 
 from service.errors import CallerLeft
@@ -21,10 +20,6 @@ class Caller:
         return {"type": "http.disconnect"}
 
 
-def request_of(caller: Caller) -> Request:
-    return Request({"type": "http", "headers": []}, caller.receive)
-
-
 async def test_work_is_cancelled_when_its_caller_leaves() -> None:
     caller, cancelled = Caller(), False
 
@@ -37,9 +32,8 @@ async def test_work_is_cancelled_when_its_caller_leaves() -> None:
             raise
 
     asyncio.get_running_loop().call_later(0.15, caller.left.set)
-    with pytest.raises(CallerLeft):
-        async with WhileCallerWaits(request_of(caller)):
-            await work()
+    with pytest.raises(CallerLeft), WhileCallerWaits(caller.receive):
+        await work()
     assert cancelled
     task = asyncio.current_task()
     assert task is not None
@@ -47,18 +41,17 @@ async def test_work_is_cancelled_when_its_caller_leaves() -> None:
 
 
 async def test_caller_who_waits_changes_nothing_and_leaves_no_task() -> None:
-    async with WhileCallerWaits(request_of(Caller())):
+    with WhileCallerWaits(Caller().receive):
         await asyncio.sleep(0.15)
-    with pytest.raises(ArithmeticError):
-        async with WhileCallerWaits(request_of(Caller())):
-            raise ArithmeticError
+    with pytest.raises(ArithmeticError), WhileCallerWaits(Caller().receive):
+        raise ArithmeticError
     await asyncio.sleep(0)
     assert len(asyncio.all_tasks()) <= 2  # this test, and what runs it
 
 
 async def test_cancellation_from_elsewhere_is_not_taken_for_the_caller_leaving() -> None:
     async def work() -> None:
-        async with WhileCallerWaits(request_of(Caller())):
+        with WhileCallerWaits(Caller().receive):
             await asyncio.sleep(20)
 
     task = asyncio.create_task(work())

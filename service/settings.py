@@ -54,8 +54,8 @@ class Settings(BaseSettings):
     max_batch_delay_ms: float = Field(default=0, ge=0, le=1000)
     """How long an idle engine lets a batch fill. 0: it takes what waits as soon as it is free."""
     max_inline_ms: float = Field(default=0.2, ge=0, le=10)
-    """A lone request that by all that was measured takes less is computed on the event loop, which
-    saves it the way to another thread and back. 0: never."""
+    """A batch that by all that was measured takes less is computed on the event loop, which saves
+    it the way to another thread and back. 0: never."""
     max_queue_rows: int = Field(default=8192, ge=1)
     """Rows that may wait; more are refused with 503. One caller, known by its address, may let
     no more wait than it leaves free for others."""

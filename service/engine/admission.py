@@ -22,7 +22,7 @@ class BatchLimits:
     delay_ms: float = 0
     """How long a free engine lets a batch fill."""
     inline_ms: float = 0
-    """A lone request that surely takes less is computed on the event loop itself."""
+    """A batch that surely takes less is computed on the event loop itself."""
 
 
 class Admission:

@@ -125,7 +125,7 @@ class Batcher(Generic[Payload]):
                 await self._let_fill()
                 batch = self._take()
                 rows = sum(len(waiting.entry.rows) for waiting in batch)
-                inline = len(batch) == 1 and self._is_quick(rows)
+                inline = self._is_quick(rows)
                 answers = await self._answers([waiting.entry for waiting in batch], rows, inline)
                 for waiting, answer in zip(batch, answers, strict=True):
                     waiting.resolve(answer)

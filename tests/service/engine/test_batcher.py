@@ -249,7 +249,7 @@ async def test_delay_lets_a_batch_fill_but_no_longer_than_a_deadline_allows(
     assert hurried.result().item() == 12
 
 
-async def test_lone_quick_request_is_computed_without_the_executor(telemetry: Telemetry) -> None:
+async def test_quick_batch_is_computed_without_the_executor(telemetry: Telemetry) -> None:
     bench = Bench(telemetry, BatchLimits(8, 64, inline_ms=50), seconds=0.001)
     await bench.ask(1)
     await bench.finish()  # nothing is known of the first one's cost
@@ -257,6 +257,10 @@ async def test_lone_quick_request_is_computed_without_the_executor(telemetry: Te
     assert quick.done()
     large = await bench.ask(*range(8))
     assert large.done()
+    submitted = (bench.batcher.submit("a", None, rows(value), ANYONE) for value in (1, 2))
+    several = [asyncio.create_task(one) for one in submitted]
+    await settled()
+    assert [one.result().item() for one in several] == [2, 4]
     bench.compute.seconds = 1.0
     await bench.ask(1)
     slow = await bench.ask(1)

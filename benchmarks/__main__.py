@@ -22,6 +22,7 @@ RESULTS = Path(__file__).parent / "results"
 PROGRAMS: dict[str, Sequence[str]] = {
     "mixed_batches": (),
     "working_set": ("--quick",),
+    "http_overhead": ("--seconds", "1", "--turns", "3"),
     "many_tasks": ("--tasks", "20000"),
     "epoch_ratios": (),
     "epochs_from_each_start": (),

@@ -1,10 +1,12 @@
 """Fully connected backbones. Without biases, as every weight is masked and nothing else learned."""
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 
 class FullyConnected(nn.Module):
@@ -25,3 +27,14 @@ class FullyConnected(nn.Module):
         hidden = torch.relu(self.hidden2(hidden))  # [B, hidden[1]]
         logits: Tensor = self.classifier(hidden)  # [B, outputs]
         return logits
+
+    @staticmethod
+    def under(weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+        """What `forward` gives with these weights in place, the same to the bit.
+
+        Putting them there takes longer than computing one row.
+        """
+        hidden = inputs.flatten(start_dim=1)
+        hidden = torch.relu(linear(hidden, weights["hidden1.weight"]))
+        hidden = torch.relu(linear(hidden, weights["hidden2.weight"]))
+        return linear(hidden, weights["classifier.weight"])

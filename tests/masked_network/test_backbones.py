@@ -3,6 +3,7 @@ from collections.abc import Mapping
 import pytest
 import torch
 from torch import Tensor
+from torch.func import functional_call
 from torch.nn.functional import batch_norm, conv2d, max_pool2d
 
 from masked_network.backbones import BACKBONES, build_backbone, forward, masked_layers
@@ -19,6 +20,15 @@ def test_lenet_masks_its_three_weights_in_forward_order() -> None:
     ]
     assert [layer.size for layer in layers] == [235_200, 30_000, 1_000]
     assert [layer.fan_in for layer in layers] == [784, 300, 100]
+
+
+@pytest.mark.parametrize("name", ["lenet-300-100", "fc-1024-1024"])
+def test_fully_connected_network_without_its_modules_gives_the_same_to_the_bit(name: str) -> None:
+    backbone = build_backbone(name, (1, 4, 5), 10)
+    weights = signed_constant_weights(masked_layers(backbone), 3)
+    inputs = torch.randn(7, 1, 4, 5, generator=torch.Generator().manual_seed(0))
+    through_modules = functional_call(backbone, weights, (inputs,))
+    assert torch.equal(forward(backbone, weights, inputs), through_modules)
 
 
 def test_backbone_holds_no_storage_for_its_weights() -> None:

@@ -40,16 +40,18 @@ class ComposedCache:
         self._capacity_bytes = capacity_bytes
         self._redis_tier = redis_tier
         self._telemetry = telemetry
+        self._queries = telemetry.cache_queries.labels("process")
+        self._hits = telemetry.cache_hits.labels("process")
         self._kept: OrderedDict[str, ComposedWeights] = OrderedDict()
         self._kept_bytes = 0
         self._under_way: dict[str, asyncio.Task[ComposedWeights]] = {}
 
     def at_hand(self, key: str) -> ComposedWeights | None:
         """The composed weights of a content hash, where the process has them."""
-        self._telemetry.cache_queries.labels("process").inc()
+        self._queries.inc()
         kept = self._kept.get(key)
         if kept is not None:
-            self._telemetry.cache_hits.labels("process").inc()
+            self._hits.inc()
             self._kept.move_to_end(key)
         return kept
 

@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from time import perf_counter
 from typing import Any
 
@@ -13,7 +14,7 @@ from service.engine.entries import Answer, Entry, Rows, indices_by_key
 from service.engine.forward_pass import ForwardPass
 from service.engine.isolation import isolated
 from service.engine.mixed_forward import MixedForward
-from service.engine.planner import Group, Planner
+from service.engine.planner import Group, Path, Planner
 from service.engine.task_table import RegisteredTask
 from service.telemetry import Telemetry
 
@@ -44,7 +45,7 @@ class PlannedForward:
         self._compose = compose
         self._mixed = mixed
         self._telemetry = telemetry
-        self._last: dict[str, Any] | None = None
+        self._last: tuple[list[Group], list[Path]] | None = None
         self.composed: deque[tuple[RegisteredTask, ComposedWeights]] = deque()
         """What was composed for a batch, to be kept or not."""
         self.wanted: deque[RegisteredTask] = deque()
@@ -56,13 +57,7 @@ class PlannedForward:
         by_task = [[entries[index] for index in indices] for indices in members]
         groups = [self._group(group) for group in by_task]
         paths = self.planner.plan(groups)
-        self._last = {
-            "rows": sum(group.rows for group in groups),
-            "tasks": len(groups),
-            "tasks_at_hand": sum(group.at_hand for group in groups),
-            "tasks_by_path": Counter(paths),
-            "expected_us": round(1e6 * self.planner.seconds(groups, paths), 1),
-        }
+        self._last = groups, paths
         answers: dict[int, Answer] = {}
         mixed: list[int] = []
         for path, group, indices in zip(paths, by_task, members, strict=True):
@@ -78,7 +73,20 @@ class PlannedForward:
     def explained(self) -> dict[str, Any]:
         """What the planner goes by, and what the last batch's plan was."""
         mixed = None if self._mixed is None else self._mixed.name
-        return {"mixed_path": mixed, "costs": self.planner.explained(), "last_batch": self._last}
+        costs = self.planner.explained()
+        return {"mixed_path": mixed, "costs": costs, "last_batch": self._last_explained()}
+
+    def _last_explained(self) -> dict[str, Any] | None:
+        if self._last is None:
+            return None
+        groups, paths = self._last
+        return {
+            "rows": sum(group.rows for group in groups),
+            "tasks": len(groups),
+            "tasks_at_hand": sum(group.at_hand for group in groups),
+            "tasks_by_path": Counter(paths),
+            "expected_us": round(1e6 * self.planner.seconds(groups, paths), 1),
+        }
 
     def may_mix(self, task: RegisteredTask) -> bool:
         """Whether rows of the task can be computed without its composed weights."""
@@ -148,4 +156,5 @@ def _weights(entries: Sequence[Entry[Work]]) -> ComposedWeights | None:
 def _apart(logits: Rows, entries: Sequence[Entry[Work]]) -> list[Rows]:
     if len(entries) == 1:
         return [logits]
-    return np.split(logits, np.cumsum([len(entry.rows) for entry in entries])[:-1])
+    ends = list(accumulate((len(entry.rows) for entry in entries), initial=0))
+    return [logits[start:end] for start, end in pairwise(ends)]

@@ -30,7 +30,7 @@ QUICK_TASKS = (4, 13, 28)
 BUDGETS = (1, 2, 4, EPOCHS)
 """Epochs; each is a run of its own, as the learning rate falls to zero within it."""
 
-SIZE = 2950
+SIZE = 2900
 RATES = (0.05, 0.1)
 
 MASK = tuned_mask(EPOCHS)

@@ -5,6 +5,8 @@ Decides nothing about what is measured.
 
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from training.studies.catalogue import studies
 from training.studies.data import DataSets, Source
 from training.studies.ledger import Ledger
 from training.studies.study import Bench
+
+_WATCH_SECONDS = 0.5
 
 Problems = Mapping[str, str]
 """Why data sets could not be had, by their part in the report."""
@@ -57,7 +61,8 @@ def measure(report: Report, asked: Sequence[str], processes: int) -> Problems:
     else:
         # A fresh interpreter each: torch's threads do not survive a fork.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, context) as executor:
+        end_with_us = partial(_end_with, os.getpid())
+        with ProcessPoolExecutor(processes, context, end_with_us) as executor:
             for found in executor.map(work, parts):
                 problems |= found
     for part in alone:
@@ -72,6 +77,17 @@ def _measure_part(report: Report, threads: int, what: tuple[str, str]) -> Proble
     (study,) = (study for study in studies(report.full) if study.name == name)
     study.run(bench, part)
     return bench.data.problems
+
+
+def _end_with(parent: int) -> None:
+    """Let this process end when its parent is gone, however that ended."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch-parent", daemon=True).start()
 
 
 def default_processes() -> int:

@@ -1,6 +1,12 @@
 """`impress-train report`, as a person meets it."""
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,6 +44,37 @@ def test_a_gpu_that_is_not_there_is_refused_before_anything_is_measured(tmp_path
     assert result.exit_code == 2
     assert "no CUDA device" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_report_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
+    sources = ("--mnist", "digits", "--fashion-mnist", "digits", "--cifar100", "/none")
+    command = [sys.executable, "-m", "training", "report", "--out", str(tmp_path), *sources]
+    process = subprocess.Popen(
+        [*command, "--processes", "2", "--only", "permuted"], start_new_session=True
+    )
+    ledger = tmp_path / "measurements.jsonl"
+    within(60, lambda: ledger.exists() and ledger.read_bytes().count(b"permuted") > 0)
+    process.kill()
+    process.wait()
+    # All of them were of one session, and nothing else was.
+    within(10, lambda: not processes_of_session(process.pid))
+
+
+def within(seconds: float, happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def processes_of_session(session: int) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(int(folder.name)) == session:
+                found.append(int(folder.name))
+    return found
 
 
 @pytest.mark.slow

@@ -41,7 +41,8 @@ def health_router(
 
     @router.get("/debug/plan", summary="How batches are computed here, and what each way costs")
     async def plan() -> Response:
-        return Response(orjson.dumps(engine.planned.explained()), media_type="application/json")
+        explained = orjson.dumps(engine.planned.explained(), option=orjson.OPT_NON_STR_KEYS)
+        return Response(explained, media_type="application/json")
 
     @router.get(
         "/metrics",

@@ -489,6 +489,12 @@ def test_request_id_is_echoed_where_it_is_sane(client: TestClient) -> None:
     assert len(replaced) == 16
 
 
+def test_a_plan_is_explained_to_whoever_asks(client: TestClient) -> None:
+    costs = client.get("/debug/plan").json()["costs"]
+    assert costs["grouped"]["row_us"] > 0
+    assert costs["compose_us"] > 0
+
+
 def test_probes_tell_readiness_from_life(client: TestClient, readiness: Readiness) -> None:
     assert client.get("/livez").status_code == 200
     ready = client.get("/readyz").json()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +58,11 @@ class FrozenNetwork:
         """Name and shape of everything that a task is composed to, in order."""
         weights: dict[str, tuple[int, ...]] = {layer.name: layer.shape for layer in self.layers}
         return weights | statistics_shapes(self.statistics)
+
+    @cached_property
+    def composed_bytes(self) -> int:
+        """What a composed task takes."""
+        return 4 * sum(map(prod, self.composed_shapes.values()))
 
     def to(self, device: torch.device) -> "FrozenNetwork":
         """The same network with its tensors on `device`."""

@@ -47,7 +47,17 @@ class Settings(BaseSettings):
     redis_timeout_ms: float = Field(default=50, gt=0, le=10_000)
     """A Redis call that takes longer counts as a miss."""
     redis_ttl_seconds: int = Field(default=3600, ge=1)
-    """How long Redis keeps a task's composed weights."""
+    """How long Redis keeps a task's composed weights after they were last asked for."""
+    redis_read: Literal["auto", "always", "never"] = "auto"
+    """Whether composed weights are fetched from Redis, and so written to it: auto, while a fetch is
+    measured to be faster than composing."""
+    redis_precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    """What composed weights are rounded to in Redis, and, so that it makes no difference where they
+    come from, wherever they are composed. auto: fp16 where every task's are, and fp32 where rows of
+    several tasks also run together without, which rounds nothing."""
+    redis_max_bytes: int = Field(default=192 * MEBIBYTE, ge=0)
+    """What a store's composed weights may take in Redis together; those of tasks asked for longest
+    ago make room."""
 
     max_batch_rows: int = Field(default=256, ge=1)
     """Rows computed in one go; a larger request is split."""

@@ -1,7 +1,8 @@
 """Composed weights, made on demand and kept within a bound of bytes; then Redis, then composition.
 
-Keyed by content hash, so a replaced task never answers from an older version. Readers hold the
-weights themselves, so eviction takes nothing from under them.
+What is asked for no more often than what it would displace is not kept. Keyed by content hash, so a
+replaced task never answers from an older version. Readers hold the weights themselves, so eviction
+takes nothing from under them.
 """
 
 import asyncio
@@ -15,11 +16,16 @@ from time import perf_counter
 from torch import Tensor
 
 from model_store.task_artifact import TaskTensors
+from service.engine.path_cost import PathCost
+from service.engine.popularity import Popularity
 from service.engine.redis_tier import RedisTier
 from service.telemetry import Telemetry
 
 ComposedWeights = Mapping[str, Tensor]
 Compose = Callable[[TaskTensors], ComposedWeights]
+
+_HOT_REQUESTS = 2
+"""Asked for as often lately, a task's weights are worth other processes' while."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,10 +38,14 @@ class ComposedCache:
         compose: Compose,
         executor: Executor,
         capacity_bytes: int,
+        popularity: Popularity,
+        compose_cost: PathCost,
         redis_tier: RedisTier | None,
         telemetry: Telemetry,
     ) -> None:
         self._compose = compose
+        self._compose_cost = compose_cost
+        self._popularity = popularity
         self._executor = executor
         self._capacity_bytes = capacity_bytes
         self._redis_tier = redis_tier
@@ -44,15 +54,20 @@ class ComposedCache:
         self._hits = telemetry.cache_hits.labels("process")
         self._kept: OrderedDict[str, ComposedWeights] = OrderedDict()
         self._kept_bytes = 0
+        self._unshared: set[str] = set()
+        """What is kept and was not given to Redis; nothing where there is no Redis."""
         self._under_way: dict[str, asyncio.Task[ComposedWeights]] = {}
 
     def at_hand(self, key: str) -> ComposedWeights | None:
-        """The composed weights of a content hash, where the process has them."""
+        """The composed weights of a content hash that is asked for, where the process has them."""
         self._queries.inc()
+        self._popularity.count(key)
         kept = self._kept.get(key)
         if kept is not None:
             self._hits.inc()
             self._kept.move_to_end(key)
+            if key in self._unshared and self._popularity.of(key) >= _HOT_REQUESTS:
+                self._share(key, kept)
         return kept
 
     async def get(self, artifact: TaskTensors) -> ComposedWeights:
@@ -61,32 +76,61 @@ class ComposedCache:
         if kept is not None:
             return kept
         # A caller that leaves must not take the composition from those who still wait.
-        return await asyncio.shield(self.compose_soon(artifact))
+        return await asyncio.shield(self._make_soon(artifact))
 
-    def compose_soon(self, artifact: TaskTensors) -> asyncio.Task[ComposedWeights]:
-        """Compose a task's weights, or fetch them, and keep them, while others go on."""
+    def compose_soon(self, artifact: TaskTensors) -> None:
+        """Compose or fetch a task that pays, and keep it, while others go on; if it is kept."""
+        key = artifact.content_hash
+        # Whatever a network's tasks are composed to is of one size.
+        size = next((_byte_size(kept) for kept in self._kept.values()), 0)
+        if key not in self._kept and self._displaced_by(key, size) is not None:
+            self._make_soon(artifact, hot=True)
+
+    def _make_soon(self, artifact: TaskTensors, hot: bool = False) -> asyncio.Task[ComposedWeights]:
         key = artifact.content_hash
         making = self._under_way.get(key)
         if making is None:
-            making = asyncio.create_task(self._make(artifact))
+            making = asyncio.create_task(self._make(artifact, hot))
             self._under_way[key] = making
             making.add_done_callback(partial(self._made, key))
         return making
 
     def keep(self, key: str, composed: ComposedWeights) -> None:
-        """Keep what others composed, the least lately used making room."""
+        """Keep what was composed, unless what would make room is asked for as often."""
         if key in self._kept:
             return
         size = _byte_size(composed)
-        if size > self._capacity_bytes:
+        displaced = self._displaced_by(key, size)
+        if displaced is None:
             return
-        while self._kept_bytes + size > self._capacity_bytes:
-            _, evicted = self._kept.popitem(last=False)
-            self._kept_bytes -= _byte_size(evicted)
+        for evicted in displaced:
+            self._kept_bytes -= _byte_size(self._kept.pop(evicted))
+            self._unshared.discard(evicted)
             self._telemetry.cache_evictions.inc()
         self._kept[key] = composed
         self._kept_bytes += size
+        if self._redis_tier is not None:
+            self._unshared.add(key)
         self._telemetry.cache_bytes.set(self._kept_bytes)
+
+    def _displaced_by(self, key: str, size: int) -> list[str] | None:
+        """What makes room, the least lately used first; None where it is worth as much."""
+        if size > self._capacity_bytes:
+            return None
+        displaced: list[str] = []
+        room = self._capacity_bytes - self._kept_bytes
+        for kept, weights in self._kept.items():
+            if room >= size:
+                break
+            if self._popularity.of(kept) >= self._popularity.of(key):
+                return None
+            displaced.append(kept)
+            room += _byte_size(weights)
+        return displaced
+
+    def _share(self, key: str, composed: ComposedWeights) -> None:
+        if self._redis_tier is not None and self._redis_tier.put_soon(key, composed):
+            self._unshared.discard(key)
 
     def _made(self, key: str, making: asyncio.Task[ComposedWeights]) -> None:
         del self._under_way[key]
@@ -94,26 +138,27 @@ class ComposedCache:
         if not making.cancelled() and (error := making.exception()) is not None:
             _log.error("task version %s cannot be composed", key, exc_info=error)
 
-    async def _make(self, artifact: TaskTensors) -> ComposedWeights:
-        composed = await self._fetch_or_compose(artifact)
-        self.keep(artifact.content_hash, composed)
-        return composed
-
-    async def _fetch_or_compose(self, artifact: TaskTensors) -> ComposedWeights:
+    async def _make(self, artifact: TaskTensors, hot: bool) -> ComposedWeights:
+        key = artifact.content_hash
         if self._redis_tier is not None:
-            fetched = await self._redis_tier.get(artifact)
+            fetched = await self._redis_tier.get(key)
             if fetched is not None:
+                self.keep(key, fetched)
+                self._unshared.discard(key)
                 return fetched
         loop = asyncio.get_running_loop()
         composed = await loop.run_in_executor(self._executor, self._timed_compose, artifact)
-        if self._redis_tier is not None:
-            self._redis_tier.put_soon(artifact, composed)
+        self.keep(key, composed)
+        if hot or self._popularity.of(key) >= _HOT_REQUESTS:
+            self._share(key, composed)
         return composed
 
     def _timed_compose(self, artifact: TaskTensors) -> ComposedWeights:
         started = perf_counter()
         composed = self._compose(artifact)
-        self._telemetry.compose_seconds.observe(perf_counter() - started)
+        seconds = perf_counter() - started
+        self._compose_cost.learn(1, seconds)
+        self._telemetry.compose_seconds.observe(seconds)
         return composed
 
 

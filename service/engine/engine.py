@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from masked_network.devices import chosen_device
 from model_store.network import FrozenNetwork
@@ -9,17 +10,23 @@ from model_store.store import Store
 from service.engine.admission import BatchLimits
 from service.engine.batcher import Batcher
 from service.engine.composed_cache import ComposedCache
+from service.engine.fleet import Fleet, fleet_of, precision_of
 from service.engine.forward_pass import ForwardPass
 from service.engine.measured_costs import measured_costs
 from service.engine.mixed_forward import mixed_forward
 from service.engine.planned_forward import PlannedForward, Work
 from service.engine.planner import Planner
+from service.engine.popularity import Popularity
 from service.engine.predictor import Predictor
-from service.engine.redis_tier import RedisTier
 from service.engine.registry import TaskRegistry
 from service.engine.task_identifier import TaskIdentifier
+from service.engine.weights_codec import composition
 from service.settings import Settings
 from service.telemetry import Telemetry
+
+_REQUESTS_A_TASK = 10
+"""In a window of popularity, for each task that fits the cache, as TinyLFU has it."""
+_LEAST_WINDOW = 1024
 
 
 @dataclass
@@ -31,20 +38,28 @@ class Engine:
     predictor: Predictor
     batcher: Batcher[Work]
     planned: PlannedForward
-    redis_tier: RedisTier | None
+    fleet: Fleet | None
     executors: tuple[ThreadPoolExecutor, ...]
 
     async def start(self) -> None:
         """Load every task and look for Redis."""
         self.registry.load_all()
-        if self.redis_tier is not None:
-            await self.redis_tier.start()
+        if self.fleet is not None:
+            await self.fleet.start()
+
+    def explained(self) -> dict[str, Any]:
+        """How batches are computed here and composed weights are had, for people."""
+        fleet = self.fleet
+        return {
+            **self.planned.explained(),
+            "redis": None if fleet is None else fleet.tier.explained(),
+        }
 
     async def close(self) -> None:
         """Answer what waits, then end every thread and connection."""
         await self.batcher.close()
-        if self.redis_tier is not None:
-            await self.redis_tier.close()
+        if self.fleet is not None:
+            await self.fleet.close()
         for executor in self.executors:
             executor.shutdown()
 
@@ -60,18 +75,6 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
     composing = ThreadPoolExecutor(1, "compose")
     identifying = ThreadPoolExecutor(1, "identify")
     storing = ThreadPoolExecutor(1, "store")
-    redis_tier = None
-    if settings.redis_url is not None:
-        redis_tier = RedisTier(
-            str(settings.redis_url),
-            settings.redis_timeout_ms,
-            settings.redis_ttl_seconds,
-            network.composed_shapes,
-            device,
-            composing,
-            telemetry,
-        )
-    cache = ComposedCache(network.composed, composing, settings.cache_bytes, redis_tier, telemetry)
     limits = BatchLimits(
         settings.max_batch_rows,
         settings.max_queue_rows,
@@ -79,8 +82,17 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         settings.max_inline_ms,
     )
     forward, mixed = ForwardPass(network, device), mixed_forward(network)
-    planner = Planner(measured_costs(network, forward, mixed))
-    planned = PlannedForward(planner, forward, network.composed, mixed, telemetry)
+    precision = precision_of(settings, mixes=mixed is not None)
+    compose = composition(network, precision)
+    costs = measured_costs(network, compose, forward, mixed)
+    fits = settings.cache_bytes // network.composed_bytes
+    popularity = Popularity(max(_LEAST_WINDOW, _REQUESTS_A_TASK * fits))
+    fleet = fleet_of(settings, network, precision, costs.compose, composing, telemetry)
+    tier = None if fleet is None else fleet.tier
+    cache = ComposedCache(
+        compose, composing, settings.cache_bytes, popularity, costs.compose, tier, telemetry
+    )
+    planned = PlannedForward(Planner(costs), forward, compose, mixed, telemetry)
     batcher = Batcher(planned, forwarding, limits, telemetry)
     registry = TaskRegistry(store, storing, telemetry)
     predictor = Predictor(
@@ -94,4 +106,4 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         telemetry,
     )
     executors = (forwarding, composing, identifying, storing)
-    return Engine(network, registry, predictor, batcher, planned, redis_tier, executors)
+    return Engine(network, registry, predictor, batcher, planned, fleet, executors)

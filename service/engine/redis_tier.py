@@ -1,178 +1,173 @@
-"""Composed weights in Redis, shared between processes. Whatever Redis does, the worst is a miss.
+"""Composed weights of hot tasks in Redis, shared between processes, where fetching is worth it.
 
-What comes back is believed only if it has the digest it was stored with and the network's shapes.
+Whatever Redis does, the worst is a miss.
 """
 
 import asyncio
-import contextlib
-import hashlib
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
-import safetensors.torch
-import torch
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from torch import Tensor
 
-from model_store.task_artifact import TaskTensors
-from model_store.tensor_bytes import read_tensors
+from model_store.network import FrozenNetwork
+from service.engine.fetch_worth import FetchWorth, Read
+from service.engine.path_cost import PathCost
+from service.engine.redis_link import RedisLink
+from service.engine.weights_codec import Precision, WeightsCodec
 from service.telemetry import Telemetry
 
-_PROBE_SECONDS = 0.5
-_MAX_CONNECTIONS = 16
 _MAX_WRITES_UNDER_WAY = 8
-_DIGEST_BYTES = 32
 
 _log = logging.getLogger(__name__)
 
+# All weights of a network take as many bytes, so a bound of bytes is one of their number. What has
+# expired leaves the index first; what was used longest ago makes room, before the newcomer comes.
+_MAKE_ROOM = """
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. (now - ARGV[2]))
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+local over = redis.call('ZCARD', KEYS[1]) - ARGV[3]
+if over > 0 then
+  local oldest = redis.call('ZPOPMIN', KEYS[1], over)
+  for at = 1, #oldest, 2 do redis.call('UNLINK', oldest[at]) end
+end
+"""
+
+_USED = """
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  redis.call('ZADD', KEYS[2], 'XX', redis.call('TIME')[1], KEYS[1])
+  redis.call('EXPIRE', KEYS[2], ARGV[1])
+else
+  redis.call('ZREM', KEYS[2], KEYS[1])
+end
+"""
+
+
+@dataclass(frozen=True)
+class TierOptions:
+    """What the settings say of composed weights in Redis."""
+
+    read: Read = "auto"
+    precision: Precision = "fp32"
+    ttl_seconds: int = 3600
+    max_bytes: int = 1 << 30
+
 
 class RedisTier:
-    """Lives on the event loop; encoding and decoding run on `executor`.
-
-    While Redis is known to be down no request asks it: a probe finds out when it is back.
-    """
+    """Lives on the event loop; encoding and decoding run on `executor`."""
 
     def __init__(
         self,
-        url: str,
-        timeout_ms: float,
-        ttl_seconds: int,
-        shapes: Mapping[str, tuple[int, ...]],
-        device: torch.device,
+        link: RedisLink,
+        network: FrozenNetwork,
+        options: TierOptions,
+        compose_cost: PathCost,
         executor: Executor,
         telemetry: Telemetry,
     ) -> None:
-        self._timeout_seconds = timeout_ms / 1000
-        self._ttl_seconds = ttl_seconds
-        self._shapes = shapes
-        self._device = device
+        self._link = link
+        self._options = options
         self._executor = executor
         self._telemetry = telemetry
-        self._redis = Redis.from_url(
-            url,
-            socket_timeout=self._timeout_seconds,
-            socket_connect_timeout=self._timeout_seconds,
-            max_connections=_MAX_CONNECTIONS,
-            retry=Retry(NoBackoff(), 0),
+        self._codec = WeightsCodec(network, options.precision)
+        self._worth = FetchWorth(
+            link, self._codec, self._fetch, options.read, compose_cost, executor
         )
-        self._up = False
+        scope = f"{scope_of(network)}:{options.precision}"
+        self._index = f"impress:index:2:{scope}"
+        self._prefix = f"impress:composed:2:{scope}"
         self._writes: set[asyncio.Task[None]] = set()
-        self._probe: asyncio.Task[None] | None = None
 
     @property
-    def up(self) -> bool:
-        """Whether Redis answered last time."""
-        return self._up
+    def in_use(self) -> bool:
+        """Whether weights are read from Redis, and therefore written to it."""
+        return self._link.up and self._worth.fetching_pays
 
     async def start(self) -> None:
-        """Ask Redis once, and from then on at intervals."""
-        await self._ping()
-        self._probe = asyncio.create_task(self._keep_probing())
+        """Measure what a fetch takes."""
+        await self._worth.start()
 
     async def close(self) -> None:
-        """Stop probing, let writes under way end, close the connections."""
-        if self._probe is not None:
-            self._probe.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._probe
+        """Stop measuring, let writes under way end."""
+        await self._worth.close()
         if self._writes:
             await asyncio.wait(self._writes)
-        await self._redis.aclose()
 
-    async def get(self, artifact: TaskTensors) -> dict[str, Tensor] | None:
-        """The composed weights, or None where Redis has none, is down, slow, or holds damage."""
-        if not self._up:
+    def explained(self) -> dict[str, Any]:
+        """What is gone by, for people."""
+        return {**self._worth.explained(), "precision": self._options.precision}
+
+    async def get(self, version: str) -> dict[str, Tensor] | None:
+        """The composed weights of a content hash.
+
+        None where Redis has none, is down, slow, or holds damage, or where composing is faster.
+        """
+        if not self.in_use:
             return None
         self._telemetry.cache_queries.labels("redis").inc()
-        payload = await self._call("get", self._redis.get(_key(artifact)))
+        key = self._key(version)
+        started = perf_counter()
+        payload = await self._link.ask("get", lambda redis: self._fetch(redis, key))
         if not isinstance(payload, bytes):
             return None
+        waited = perf_counter() - started
         loop = asyncio.get_running_loop()
-        composed = await loop.run_in_executor(self._executor, self._decode, payload)
+        # Without the wait for the thread, which composing has as well.
+        composed, decode_seconds = await loop.run_in_executor(
+            self._executor, self._codec.timed_decode, payload
+        )
         if composed is None:
             self._telemetry.redis_errors.labels("get").inc()
-            _log.warning("damaged bytes in Redis under %s", _key(artifact))
+            _log.warning("damaged bytes in Redis under %s", key)
             return None
+        self._worth.learn(waited + decode_seconds)
         self._telemetry.cache_hits.labels("redis").inc()
         return composed
 
-    def put_soon(self, artifact: TaskTensors, composed: Mapping[str, Tensor]) -> None:
-        """Write in the background; dropped where Redis is down or too many writes are under way."""
-        if not self._up or len(self._writes) >= _MAX_WRITES_UNDER_WAY:
-            return
-        write = asyncio.create_task(self._put(artifact, composed))
+    def put_soon(self, version: str, composed: Mapping[str, Tensor]) -> bool:
+        """Write in the background; False where it is not: too many are under way, or no use."""
+        if not self.in_use or len(self._writes) >= _MAX_WRITES_UNDER_WAY:
+            return False
+        write = asyncio.create_task(self._put(version, composed))
         self._writes.add(write)
         write.add_done_callback(self._writes.discard)
+        return True
 
-    async def _put(self, artifact: TaskTensors, composed: Mapping[str, Tensor]) -> None:
+    async def _fetch(self, redis: Redis, key: str) -> object:
+        seconds = self._options.ttl_seconds
+        async with redis.pipeline(transaction=False) as pipeline:
+            pipeline.getex(key, ex=seconds)
+            pipeline.eval(_USED, 2, key, self._index, seconds)
+            payload, _ = await pipeline.execute()
+            return payload
+
+    async def _put(self, version: str, composed: Mapping[str, Tensor]) -> None:
         loop = asyncio.get_running_loop()
-        payload = await loop.run_in_executor(self._executor, _encode, composed)
-        await self._call("set", self._redis.set(_key(artifact), payload, ex=self._ttl_seconds))
+        payload = await loop.run_in_executor(self._executor, self._codec.encode, composed)
+        most = self._options.max_bytes // len(payload)
+        if most:
+            key, seconds = self._key(version), self._options.ttl_seconds
 
-    async def _keep_probing(self) -> None:
-        while True:
-            await asyncio.sleep(_PROBE_SECONDS)
-            await self._ping()
+            async def write(redis: Redis) -> object:
+                async with redis.pipeline(transaction=True) as pipeline:
+                    pipeline.eval(_MAKE_ROOM, 1, self._index, key, seconds, most)
+                    pipeline.set(key, payload, ex=seconds)
+                    return await pipeline.execute()
 
-    async def _ping(self) -> None:
-        if not self._up:
-            # Connections from before it went away would each fail once more.
-            await self._redis.connection_pool.disconnect(inuse_connections=False)
-        answer = await self._call("ping", self._redis.ping())
-        self._set_up(answer is not None)
+            await self._link.ask_patiently("set", write)
 
-    async def _call(self, command: str, call: Awaitable[object]) -> object | None:
-        started = perf_counter()
-        # Never cancelled: a cancelled redis-py call can leave its answer to the connection's next
-        # user. It ends by itself within its socket's timeouts.
-        running = asyncio.ensure_future(call)
-        running.add_done_callback(_retrieve)
-        done, _ = await asyncio.wait({running}, timeout=self._timeout_seconds)
-        self._telemetry.redis_seconds.labels(command).observe(perf_counter() - started)
-        if done and running.exception() is None:
-            return running.result()
-        error = running.exception() if done else TimeoutError()
-        if error is not None and not isinstance(error, RedisError | OSError | TimeoutError):
-            raise error
-        self._telemetry.redis_errors.labels(command).inc()
-        self._set_up(False)
-        return None
-
-    def _set_up(self, up: bool) -> None:
-        if up != self._up:
-            _log.warning("Redis is %s", "up" if up else "down: composing without it")
-        self._up = up
-        self._telemetry.redis_up.set(up)
-
-    def _decode(self, payload: bytes) -> dict[str, Tensor] | None:
-        digest, body = payload[:_DIGEST_BYTES], payload[_DIGEST_BYTES:]
-        if hashlib.sha256(body).digest() != digest:
-            return None
-        try:
-            composed = read_tensors(body)
-        except ValueError:
-            return None
-        found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in composed.items()}
-        if found != {name: (shape, torch.float32) for name, shape in self._shapes.items()}:
-            return None
-        return {name: composed[name].to(self._device) for name in self._shapes}
+    def _key(self, version: str) -> str:
+        return f"{self._prefix}:{version}"
 
 
-def _key(artifact: TaskTensors) -> str:
-    # The artifact's hash covers the fingerprints of weights and bank too.
-    return f"impress:composed:1:{artifact.content_hash}"
-
-
-def _encode(composed: Mapping[str, Tensor]) -> bytes:
-    body = safetensors.torch.save({name: weight.cpu() for name, weight in composed.items()})
-    return hashlib.sha256(body).digest() + body
-
-
-def _retrieve(call: asyncio.Future[object]) -> None:
-    if not call.cancelled():
-        call.exception()
+def scope_of(network: FrozenNetwork) -> str:
+    """What keys of this network's tasks have in common, so that a cluster keeps them together."""
+    manifest = network.manifest
+    weights, bank = manifest.backbone.fingerprint, manifest.bank.fingerprint
+    return f"{{{weights[:16]}-{bank[:16]}}}"

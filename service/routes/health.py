@@ -30,18 +30,18 @@ def health_router(
     async def ready(request: Request) -> Response:
         if readiness.draining:
             return problem_response(request, 503, "the service is draining and will stop")
-        redis = engine.redis_tier
+        fleet = engine.fleet
         state = {
             "ready": True,
             "tasks": len(engine.registry),
             "damaged_tasks": engine.registry.damaged,
-            "redis": "not configured" if redis is None else "up" if redis.up else "down",
+            "redis": "not configured" if fleet is None else "up" if fleet.link.up else "down",
         }
         return Response(orjson.dumps(state), media_type="application/json")
 
     @router.get("/debug/plan", summary="How batches are computed here, and what each way costs")
     async def plan() -> Response:
-        explained = orjson.dumps(engine.planned.explained(), option=orjson.OPT_NON_STR_KEYS)
+        explained = orjson.dumps(engine.explained(), option=orjson.OPT_NON_STR_KEYS)
         return Response(explained, media_type="application/json")
 
     @router.get(

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 import numpy as np
 import pytest
+import redis
 
 from model_store.store import Store
 from tests.real_parts import RedisServer, running_service
@@ -88,13 +89,17 @@ def test_redis_shares_composed_weights_between_restarts(
 ) -> None:
     # A task with a mask of its own is composed when it is first asked for.
     folder = Path(str(store.files))
-    settings = {"REDIS_URL": own_redis.url, "REDIS_TIMEOUT_MS": "2000"}
+    always = {"REDIS_TIMEOUT_MS": "2000", "REDIS_READ": "always"}
+    settings = {"REDIS_URL": own_redis.url} | always
     with running_service(folder, **settings) as client:
         assert client.get("/readyz").json()["redis"] == "up"
+        # Once is no reason to share it, twice is.
         before = logits(client, "masked")
+        assert logits(client, "masked") == before
         deadline = time.monotonic() + 10
-        while sample(client, 'impress_redis_command_duration_seconds_count{command="set"}') < 1:
-            assert time.monotonic() < deadline
+        with redis.Redis.from_url(own_redis.url) as shared:
+            while not shared.keys("impress:composed:*"):
+                assert time.monotonic() < deadline
     with running_service(folder, **settings) as client:
         assert logits(client, "masked") == before
         assert sample(client, 'impress_cache_hits_total{tier="redis"}') == 1
@@ -120,7 +125,7 @@ def test_killed_redis_costs_no_prediction(
     for seed in range(200, 230):
         store.publish(f"load-{seed}", make_artifact(seed))
     tasks = [f"load-{seed}" for seed in range(200, 230)]
-    settings = {"REDIS_URL": own_redis.url, "CACHE_BYTES": "600000"}
+    settings = {"REDIS_URL": own_redis.url, "CACHE_BYTES": "600000", "REDIS_READ": "always"}
     with running_service(Path(str(store.files)), **settings) as client:
         expected = {task: logits(client, task) for task in tasks}
         outcomes: Counter[str] = Counter()

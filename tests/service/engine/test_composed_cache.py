@@ -9,6 +9,8 @@ from torch import Tensor
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import TaskTensors
 from service.engine.composed_cache import ComposedCache
+from service.engine.path_cost import PathCost
+from service.engine.popularity import Popularity
 from service.telemetry import Telemetry
 from tests.service.artifacts import MakeArtifact
 
@@ -41,7 +43,15 @@ def composition(network: FrozenNetwork) -> CountedComposition:
 def cache_of(
     composition: CountedComposition, telemetry: Telemetry, capacity_bytes: int = 1 << 30
 ) -> ComposedCache:
-    return ComposedCache(composition, ThreadPoolExecutor(1), capacity_bytes, None, telemetry)
+    return ComposedCache(
+        composition,
+        ThreadPoolExecutor(1),
+        capacity_bytes,
+        Popularity(1000),
+        PathCost(1e-3, 0.0),
+        None,
+        telemetry,
+    )
 
 
 def size_of(network: FrozenNetwork) -> int:
@@ -92,7 +102,7 @@ async def test_failed_composition_reaches_every_waiter_and_is_tried_again(
     assert len(await cache.get(make_artifact(1))) == 3
 
 
-async def test_kept_weights_never_exceed_the_bound_and_the_oldest_go_first(
+async def test_kept_weights_never_exceed_the_bound_and_the_oldest_go_first_for_one_asked_for_more(
     network: FrozenNetwork,
     composition: CountedComposition,
     telemetry: Telemetry,
@@ -104,10 +114,12 @@ async def test_kept_weights_never_exceed_the_bound_and_the_oldest_go_first(
     await cache.get(two)
     await cache.get(one)
     await cache.get(three)
+    await cache.get(three)
     await cache.get(one)
-    assert len(composition.composed) == 3
-    await cache.get(two)
+    await cache.get(three)
     assert len(composition.composed) == 4
+    await cache.get(two)
+    assert len(composition.composed) == 5
     kept_bytes = telemetry.registry.get_sample_value("impress_cache_bytes")
     assert kept_bytes == 2 * size_of(network)
 
@@ -129,5 +141,41 @@ async def test_evicted_weights_stay_whole_for_their_reader(
     cache = cache_of(composition, telemetry, capacity_bytes=size_of(network))
     held = await cache.get(make_artifact(1))
     await cache.get(make_artifact(2))
+    await cache.get(make_artifact(2))
+    assert cache.at_hand(make_artifact(1).content_hash) is None
     expected = network.composed(make_artifact(1))
     assert all(torch.equal(held[name], expected[name]) for name in expected)
+
+
+async def test_tasks_asked_for_once_displace_none_asked_for_often(
+    network: FrozenNetwork,
+    composition: CountedComposition,
+    telemetry: Telemetry,
+    make_artifact: MakeArtifact,
+) -> None:
+    cache = cache_of(composition, telemetry, capacity_bytes=size_of(network))
+    hot = make_artifact(1)
+    for _ in range(2):
+        await cache.get(hot)
+    for seed in range(2, 20):
+        await cache.get(make_artifact(seed))
+    assert cache.at_hand(hot.content_hash) is not None
+
+
+async def test_what_would_not_be_kept_is_not_composed_ahead(
+    network: FrozenNetwork,
+    composition: CountedComposition,
+    telemetry: Telemetry,
+    make_artifact: MakeArtifact,
+) -> None:
+    cache = cache_of(composition, telemetry, capacity_bytes=size_of(network))
+    one, two = make_artifact(1), make_artifact(2)
+    await cache.get(one)
+    cache.at_hand(two.content_hash)
+    cache.compose_soon(two)
+    await asyncio.sleep(0.02)
+    assert composition.composed == [one.content_hash]
+    cache.at_hand(two.content_hash)
+    cache.compose_soon(two)
+    await cache.get(two)
+    assert composition.composed == [one.content_hash, two.content_hash]

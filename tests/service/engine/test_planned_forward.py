@@ -161,10 +161,12 @@ def test_a_plan_is_explained(
 
 
 def test_costs_are_measured_of_every_way_there_is(network: FrozenNetwork) -> None:
-    costs = measured_costs(network, ForwardPass(network, CPU), a_mixed_path(network))
+    costs = measured_costs(
+        network, network.composed, ForwardPass(network, CPU), a_mixed_path(network)
+    )
     assert costs.mixed is not None
     assert min(one.seconds(1) for one in (costs.grouped, costs.compose, costs.mixed)) > 0
-    assert measured_costs(network, ForwardPass(network, CPU), None).mixed is None
+    assert measured_costs(network, network.composed, ForwardPass(network, CPU), None).mixed is None
 
 
 def test_tasks_of_one_layout_stack_and_others_are_refused(

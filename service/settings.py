@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     redis_max_bytes: int = Field(default=192 * MEBIBYTE, ge=0)
     """What a store's composed weights may take in Redis together; those of tasks asked for longest
     ago make room."""
+    redis_warm_seconds: float = Field(default=5, ge=0, le=600)
+    """How long a start may take to compose or fetch what other replicas are asked for most, before
+    it is ready. 0: it begins with none."""
 
     max_batch_rows: int = Field(default=256, ge=1)
     """Rows computed in one go; a larger request is split."""

@@ -155,7 +155,7 @@ class Telemetry:
         for tier in ("process", "redis"):
             self.cache_queries.labels(tier)
             self.cache_hits.labels(tier)
-        for command in ("get", "set", "ping"):
+        for command in ("get", "set", "ping", "hot"):
             self.redis_seconds.labels(command)
             self.redis_errors.labels(command)
         for reason in ("saturated", "late", "expired", "left", "closed"):

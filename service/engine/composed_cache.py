@@ -8,7 +8,7 @@ takes nothing from under them.
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from time import perf_counter
@@ -85,6 +85,26 @@ class ComposedCache:
         size = next((_byte_size(kept) for kept in self._kept.values()), 0)
         if key not in self._kept and self._displaced_by(key, size) is not None:
             self._make_soon(artifact, hot=True)
+
+    async def warm(self, artifacts: Iterable[TaskTensors], seconds: float) -> int:
+        """Keep tasks before they are asked for, the hottest first, while there is room and time.
+
+        How many are kept then.
+        """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + seconds
+        warmed: list[str] = []
+        for artifact in artifacts:
+            making = self._make_soon(artifact, hot=True)
+            await asyncio.wait({making}, timeout=max(0.0, ends - loop.time()))
+            if not making.done():
+                break
+            if artifact.content_hash in self._kept:
+                warmed.append(artifact.content_hash)
+                self._popularity.count(artifact.content_hash)
+        for key in reversed(warmed):
+            self._kept.move_to_end(key)
+        return len(warmed)
 
     def _make_soon(self, artifact: TaskTensors, hot: bool = False) -> asyncio.Task[ComposedWeights]:
         key = artifact.content_hash

@@ -38,14 +38,15 @@ class Engine:
     predictor: Predictor
     batcher: Batcher[Work]
     planned: PlannedForward
+    cache: ComposedCache
     fleet: Fleet | None
     executors: tuple[ThreadPoolExecutor, ...]
 
     async def start(self) -> None:
-        """Load every task and look for Redis."""
+        """Load every task, look for Redis, and warm up by what it says."""
         self.registry.load_all()
         if self.fleet is not None:
-            await self.fleet.start()
+            await self.fleet.start(self.registry, self.cache)
 
     def explained(self) -> dict[str, Any]:
         """How batches are computed here and composed weights are had, for people."""
@@ -87,7 +88,9 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
     costs = measured_costs(network, compose, forward, mixed)
     fits = settings.cache_bytes // network.composed_bytes
     popularity = Popularity(max(_LEAST_WINDOW, _REQUESTS_A_TASK * fits))
-    fleet = fleet_of(settings, network, precision, costs.compose, composing, telemetry)
+    fleet = fleet_of(
+        settings, network, precision, popularity, costs.compose, fits, composing, telemetry
+    )
     tier = None if fleet is None else fleet.tier
     cache = ComposedCache(
         compose, composing, settings.cache_bytes, popularity, costs.compose, tier, telemetry
@@ -106,4 +109,4 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         telemetry,
     )
     executors = (forwarding, composing, identifying, storing)
-    return Engine(network, registry, predictor, batcher, planned, fleet, executors)
+    return Engine(network, registry, predictor, batcher, planned, cache, fleet, executors)

@@ -1,15 +1,23 @@
-"""What a replica shares with others through Redis, put together: started and stopped."""
+"""What a replica shares with others through Redis, put together: started, stopped, warmed up by."""
 
+import logging
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from time import perf_counter
 
 from model_store.network import FrozenNetwork
+from service.engine.composed_cache import ComposedCache
+from service.engine.hot_list import HotList
 from service.engine.path_cost import PathCost
+from service.engine.popularity import Popularity
 from service.engine.redis_link import RedisLink
 from service.engine.redis_tier import RedisTier, TierOptions
+from service.engine.registry import TaskRegistry
 from service.engine.weights_codec import Precision
 from service.settings import Settings
 from service.telemetry import Telemetry
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -18,23 +26,46 @@ class Fleet:
 
     link: RedisLink
     tier: RedisTier
+    hot_list: HotList
+    most_warmed: int
+    warm_seconds: float
 
-    async def start(self) -> None:
-        """Look for Redis, and measure what it takes."""
+    async def start(self, registry: TaskRegistry, cache: ComposedCache) -> None:
+        """Look for Redis; keep the fleet's hottest tasks before the first request comes."""
         await self.link.start()
         await self.tier.start()
+        if self.warm_seconds:
+            await self._warm(registry, cache)
+        self.hot_list.start()
 
     async def close(self) -> None:
         """End what is under way, then the connections."""
+        await self.hot_list.close()
         await self.tier.close()
         await self.link.close()
+
+    async def _warm(self, registry: TaskRegistry, cache: ComposedCache) -> None:
+        hottest = await self.hot_list.hottest(self.most_warmed)
+        if not hottest:
+            return
+        started = perf_counter()
+        rank = {version: place for place, version in enumerate(hottest)}
+        # One walk: names lead to tasks, hashes do not.
+        found = {
+            rank[version]: task for task in registry.snapshot() if (version := task.version) in rank
+        }
+        warmed = await cache.warm((found[place] for place in sorted(found)), self.warm_seconds)
+        seconds = perf_counter() - started
+        _log.info("warmed %d of %d hot tasks in %.2f s", warmed, len(hottest), seconds)
 
 
 def fleet_of(
     settings: Settings,
     network: FrozenNetwork,
     precision: Precision,
+    popularity: Popularity,
     compose_cost: PathCost,
+    most_warmed: int,
     executor: Executor,
     telemetry: Telemetry,
 ) -> Fleet | None:
@@ -49,7 +80,8 @@ def fleet_of(
     )
     link = RedisLink(str(settings.redis_url), settings.redis_timeout_ms, telemetry)
     tier = RedisTier(link, network, options, compose_cost, executor, telemetry)
-    return Fleet(link, tier)
+    hot_list = HotList(link, network, popularity)
+    return Fleet(link, tier, hot_list, most_warmed, settings.redis_warm_seconds)
 
 
 def precision_of(settings: Settings, mixes: bool) -> Precision:

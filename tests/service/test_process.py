@@ -89,7 +89,7 @@ def test_redis_shares_composed_weights_between_restarts(
 ) -> None:
     # A task with a mask of its own is composed when it is first asked for.
     folder = Path(str(store.files))
-    always = {"REDIS_TIMEOUT_MS": "2000", "REDIS_READ": "always"}
+    always = {"REDIS_TIMEOUT_MS": "2000", "REDIS_READ": "always", "REDIS_WARM_SECONDS": "0"}
     settings = {"REDIS_URL": own_redis.url} | always
     with running_service(folder, **settings) as client:
         assert client.get("/readyz").json()["redis"] == "up"
@@ -104,6 +104,20 @@ def test_redis_shares_composed_weights_between_restarts(
         assert logits(client, "masked") == before
         assert sample(client, 'impress_cache_hits_total{tier="redis"}') == 1
         assert sample(client, "impress_compose_duration_seconds_count") == 0
+
+
+def test_new_replica_has_the_fleets_hot_tasks_before_it_is_ready(
+    store: Store, own_redis: RedisServer
+) -> None:
+    folder = Path(str(store.files))
+    with running_service(folder, REDIS_URL=own_redis.url, REDIS_TIMEOUT_MS="2000") as client:
+        for _ in range(3):
+            logits(client, "masked")
+        assert client.get("/debug/plan").json()["redis"]["fetch_us"] > 0
+    with running_service(folder, REDIS_URL=own_redis.url, REDIS_TIMEOUT_MS="2000") as client:
+        assert sample(client, "impress_cache_bytes") > 0
+        logits(client, "masked")
+        assert sample(client, 'impress_cache_hits_total{tier="process"}') == 1
 
 
 def redis_until(client: httpx2.Client, wanted: str) -> str:

@@ -42,6 +42,7 @@ def test_environment_variables_are_settings_and_empty_ones_are_unset(
         {"redis_read": "sometimes"},
         {"redis_precision": "fp8"},
         {"redis_max_bytes": -1},
+        {"redis_warm_seconds": -1},
         {"max_request_rows": 10_000},
         {"inference_margin_nats": -1},
         {"max_batch_delay_ms": -1},

@@ -179,3 +179,32 @@ async def test_what_would_not_be_kept_is_not_composed_ahead(
     cache.compose_soon(two)
     await cache.get(two)
     assert composition.composed == [one.content_hash, two.content_hash]
+
+
+async def test_warming_keeps_the_hottest_first_and_longest(
+    network: FrozenNetwork,
+    composition: CountedComposition,
+    telemetry: Telemetry,
+    make_artifact: MakeArtifact,
+) -> None:
+    cache = cache_of(composition, telemetry, capacity_bytes=2 * size_of(network))
+    hot = [make_artifact(seed) for seed in range(3)]
+    assert await cache.warm(hot, 60) == 2
+    await cache.get(make_artifact(9))
+    await cache.get(make_artifact(9))
+    assert cache.at_hand(hot[0].content_hash) is not None
+    assert cache.at_hand(hot[1].content_hash) is None
+
+
+async def test_warming_ends_when_its_time_is_over_and_goes_past_what_fails(
+    composition: CountedComposition, telemetry: Telemetry, make_artifact: MakeArtifact
+) -> None:
+    cache = cache_of(composition, telemetry)
+    hot = [make_artifact(seed) for seed in range(3)]
+    composition.fails = True
+    assert await cache.warm(hot, 60) == 0
+    assert len(composition.composed) == 3
+    composition.fails = False
+    composition.may_go.clear()
+    assert await cache.warm(hot, 0.01) == 0
+    composition.may_go.set()

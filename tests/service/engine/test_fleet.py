@@ -1,4 +1,4 @@
-"""What a replica rounds composed weights to."""
+"""What a replica rounds to, and what it begins with."""
 
 import pytest
 from pydantic import RedisDsn

@@ -23,6 +23,7 @@ PROGRAMS: dict[str, Sequence[str]] = {
     "mixed_batches": (),
     "working_set": ("--quick",),
     "http_overhead": ("--seconds", "1", "--turns", "3"),
+    "redis_tier": ("--quick",),
     "many_tasks": ("--tasks", "20000"),
     "epoch_ratios": (),
     "epochs_from_each_start": (),

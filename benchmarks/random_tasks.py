@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from masked_network.mask_bank import BankKind
 from masked_network.task_statistics import statistics_shapes
 from model_store.coefficient_tensors import quantised
 from model_store.network import FrozenNetwork
@@ -20,13 +21,16 @@ from training.new_networks import new_network
 CLASSES = tuple(map(str, range(10)))
 IMAGES: Mapping[str, Preprocessing] = {
     "lenet-300-100": Preprocessing(channels=1, height=28, width=28, mean=0.13, std=0.31),
+    "resnet-18": Preprocessing(channels=3, height=64, width=64, mean=0.47, std=0.26),
+    "resnet-50": Preprocessing(channels=3, height=64, width=64, mean=0.47, std=0.26),
     "resnet-18-small": Preprocessing(channels=3, height=32, width=32, mean=0.47, std=0.26),
 }
 
 
-def random_network(backbone: str) -> FrozenNetwork:
-    """A network over a partition of 256 in every layer."""
-    options = BankOptions(size=256, backbone=backbone)
+def random_network(backbone: str, kind: BankKind = "partition", size: int = 256) -> FrozenNetwork:
+    """A network over a partition of so many in every layer, or random masks that keep half."""
+    density = 0.5 if kind == "random" else None
+    options = BankOptions(kind=kind, size=size, density=density, backbone=backbone)
     return new_network(options, IMAGES[backbone], _no_images, FitOptions(1, 0.1))
 
 

@@ -20,6 +20,7 @@ from service.engine.popularity import Popularity
 from service.engine.predictor import Predictor
 from service.engine.registry import TaskRegistry
 from service.engine.task_identifier import TaskIdentifier
+from service.engine.threads import use_threads_that_help
 from service.engine.weights_codec import composition
 from service.settings import Settings
 from service.telemetry import Telemetry
@@ -71,6 +72,7 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
     telemetry.describe_build(device.type)
     store = Store.open(settings.store)
     network = store.network.to(device)
+    use_threads_that_help(network)
     # A thread each, so that no composition, task inference or disk waits on the forward passes.
     forwarding = ThreadPoolExecutor(1, "forward")
     composing = ThreadPoolExecutor(1, "compose")

@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 
@@ -16,3 +17,13 @@ def chosen_device(wanted: DeviceName) -> torch.device:
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)
+
+
+def laid_out_for_convolutions(images: Tensor) -> Tensor:
+    """The same images `[B, C, H, W]`, on a GPU with a pixel's channels side by side in memory.
+
+    What follows keeps that layout; convolving and normalising so take about half the time there.
+    """
+    if not images.is_cuda:
+        return images
+    return images.contiguous(memory_format=torch.channels_last)

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from masked_network.backbones import MaskedLayer
 
+_SMALL_SELECTION = 1 << 14
+
 
 def initial_scores(layers: Iterable[MaskedLayer], generator: torch.Generator) -> dict[str, Tensor]:
     """Scores as edge-popup starts them: `kaiming_uniform(a=sqrt(5))` (1911.13299, section 3)."""
@@ -44,8 +46,12 @@ def _smallest_kept(magnitude: Tensor, density: float) -> float | Tensor:
     if magnitude.is_cpu:
         # numpy's vectorised selection is some fifteen times as fast as torch.kthvalue here.
         return float(np.partition(magnitude.numpy(), size - kept, axis=None)[size - kept])
-    # Elsewhere a number that is only compared stays there: nothing waits for it.
-    return magnitude.flatten().kthvalue(size - kept + 1).values
+    # Elsewhere a number that is only compared stays there: nothing waits for it. One block of the
+    # GPU selects: of 230,000 an H200 takes 900 us for that, 80 to sort them; of 2,700, 23 and 53.
+    flat = magnitude.flatten()
+    if size <= _SMALL_SELECTION:
+        return flat.kthvalue(size - kept + 1).values
+    return flat.sort().values[size - kept]
 
 
 def threshold_mask(scores: Tensor) -> Tensor:

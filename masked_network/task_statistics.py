@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from masked_network.devices import laid_out_for_convolutions
+
 MEAN_SUFFIX = ".running_mean"
 VARIANCE_SUFFIX = ".running_var"
 
@@ -86,7 +88,8 @@ class BatchNormalised:
         """Logits `[B, outputs]`, and the batch's statistics, variances unbiased, no gradient."""
         # Fresh each time: the forward pass writes into them.
         batch = {name: inputs.new_zeros(shape) for name, shape in self._shapes.items()}
-        logits: Tensor = functional_call(self._backbone, {**weights, **batch}, (inputs,))
+        images = laid_out_for_convolutions(inputs) if self.layers else inputs
+        logits: Tensor = functional_call(self._backbone, {**weights, **batch}, (images,))
         return logits, batch
 
 

@@ -19,9 +19,9 @@ from masked_network.task_inference import (
 )
 from masked_network.task_statistics import pooled_statistics
 from model_store.network import FrozenNetwork
+from training.batches import Examples
 from training.errors import DataError
 from training.evaluation import KnownTask, OnTask
-from training.fitting import Examples
 
 IMAGE_COUNTS = (1, 16, 128)
 

@@ -14,7 +14,8 @@ from model_store.network import FrozenNetwork
 from model_store.statistics_tensor import packed_statistics
 from model_store.task_artifact import TaskArtifact
 from model_store.task_record import MadeFor, TaskRecord
-from training.fitting import Examples, OnEpoch, OnStep, right_answers, unheard
+from training.batches import Examples
+from training.fitting import OnEpoch, OnStep, right_answers, unheard
 from training.image_sets import ImageSet
 from training.provenance import Provenance, recorded
 

@@ -58,6 +58,7 @@ def make_bank(
     epochs: options.Epochs = None,
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = 128,
+    augment: options.Augment = "none",
     run: options.Run = None,
     device: options.Device = "auto",
 ) -> None:
@@ -91,14 +92,28 @@ def make_bank(
             raise OptionError("--candidates are for --kind auto")
         kinds = bank_kinds(candidates)
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
-        learning = fit_choices(epochs, learning_rate, MASK_LEARNING_RATE, batch_size, 0.0, 0)
+        learning = fit_choices(
+            epochs,
+            learning_rate,
+            MASK_LEARNING_RATE,
+            batch_size,
+            0.0,
+            0,
+            augmentation=augment,
+        )
         image_set = read_data(data, None, label_column, skip_unreadable, image_size)
         typer.echo(f"{image_set.name}: {described_counts(image_set.class_counts())}")
         where = asked_device(device)
         begin = partial(begin_run, run, context.info_name, context.params, where)
         if kind == "auto":
             probing = fit_choices(
-                epochs, None, COEFFICIENT_LEARNING_RATE, batch_size, DEFAULT_EXPOSURE, 0
+                epochs,
+                None,
+                COEFFICIENT_LEARNING_RATE,
+                batch_size,
+                DEFAULT_EXPOSURE,
+                0,
+                augmentation=augment,
             )
             made = _create_best(
                 store, kinds, choices, image_set, tasks, learning, probing, begin, where

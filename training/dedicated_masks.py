@@ -11,7 +11,8 @@ from model_store.network import FrozenNetwork
 from model_store.supermask_tensors import packed_supermask
 from model_store.task_artifact import TaskArtifact
 from training.artifacts import task_artifact
-from training.fitting import Examples, FitOptions, OnEpoch, OnStep, fit, unheard
+from training.batches import Examples
+from training.fitting import FitOptions, OnEpoch, OnStep, fit, unheard
 from training.image_sets import ImageSet
 from training.mask_rules import TOP_HALF, MaskRule, ScoreStart, starting_scores
 from training.provenance import Provenance

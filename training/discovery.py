@@ -20,8 +20,8 @@ from masked_network.supermask import (
 )
 from masked_network.task_inference import Candidates, one_shot_scores
 from model_store.network import FrozenNetwork
+from training.batches import Examples
 from training.errors import OptionError
-from training.fitting import Examples
 
 _SPARE_MASKS = 5
 

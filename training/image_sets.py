@@ -12,8 +12,8 @@ from torch import Tensor
 from masked_network.counter_random import random_permutation
 from masked_network.devices import CPU
 from model_store.preprocessing import Preprocessing
+from training.batches import Examples
 from training.errors import DataError
-from training.fitting import Examples
 
 _HELD_OUT_SHARE = 0.1
 _TEST_SHARE = 0.2

@@ -12,6 +12,7 @@ from masked_network.backbones import BACKBONES
 from masked_network.devices import DeviceName, chosen_device
 from masked_network.mask_bank import BankKind, Spread
 from model_store.coefficient_tensors import Precision
+from training.batches import Augmentation
 from training.errors import OptionError
 from training.fitting import FitOptions, OptimizerName, Schedule
 from training.mask_rules import RuleName, ScoreStart
@@ -217,6 +218,13 @@ Optimizer = Annotated[OptimizerName, typer.Option("--optimizer")]
 ScheduleOption = Annotated[
     Schedule, typer.Option("--schedule", help="How the learning rate goes on from the first step.")
 ]
+Augment = Annotated[
+    Augmentation,
+    typer.Option(
+        "--augment",
+        help="crop-flip moves and mirrors images anew in each pass: for pictures of things.",
+    ),
+]
 Steps = Annotated[
     int | None, typer.Option("--steps", min=1, help="Stop after so many batches, mid-epoch too.")
 ]
@@ -253,6 +261,7 @@ def fit_choices(
     patience: int = 0,
     schedule: Schedule = "cosine",
     steps: int | None = None,
+    augmentation: Augmentation = "none",
 ) -> FitChoices:
     """What the options say of learning. Raises `OptionError`."""
     rate = default_learning_rate if learning_rate is None else learning_rate
@@ -261,7 +270,7 @@ def fit_choices(
     if not 0 <= exposure < math.inf:
         raise OptionError(f"an exposure is 0 or more, got {exposure}")
     options = FitOptions(
-        1, rate, batch_size, exposure, seed, optimizer, schedule, patience, steps or 0
+        1, rate, batch_size, exposure, seed, optimizer, schedule, patience, steps or 0, augmentation
     )
     return FitChoices(epochs, options)
 

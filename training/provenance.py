@@ -24,6 +24,7 @@ LEFT_OUT: Provenance = {
     "schedule": "cosine",
     "patience": 0,
     "most_steps": 0,
+    "augmentation": "none",
 }
 
 _IN_THE_TENSORS = ("kind", "precision")

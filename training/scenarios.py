@@ -12,8 +12,8 @@ from masked_network.backbones import forward
 from masked_network.counter_random import random_permutation
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import KINDS
+from training.batches import Examples
 from training.evaluation import KnownTask, OnTask
-from training.fitting import Examples
 from training.inference_trials import IMAGE_COUNTS
 from training.task_namers import name_tasks
 

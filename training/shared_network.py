@@ -4,14 +4,16 @@ What a ranked bank is made of. Keeps only the layers that the tasks share.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from masked_network.task_statistics import BatchNormalised, estimated_statistics
-from training.fitting import Epoch, Examples, FitOptions, OnEpoch, accuracy, unheard
+from training.batches import Examples, batches_of_a_pass
+from training.fitting import ENOUGH_TO_COMPARE, Epoch, FitOptions, OnEpoch, accuracy, unheard
 
 _LEARNING_RATE = 1e-3
 
@@ -40,25 +42,25 @@ def shared_multipliers(
     }
     own = [{name: weights[name].clone().requires_grad_() for name in own_layers} for _ in tasks]
     trainable = [*shared.values(), *(tensor for layers in own for tensor in layers.values())]
-    optimizer = torch.optim.Adam(trainable, lr=_LEARNING_RATE)
+    on_gpu = tasks[0][0].inputs.is_cuda
+    optimizer = torch.optim.Adam(trainable, lr=_LEARNING_RATE, fused=on_gpu or None)
     steps = sum(options.steps(len(train)) for train, _, _ in tasks)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for epoch in range(1, options.epochs + 1):
         started, seen = time.perf_counter(), 0
         total_loss = tasks[0][0].inputs.new_zeros((), dtype=torch.float64)
-        for task, rows in _in_turn([len(train) for train, _, _ in tasks], options, generator):
-            train, _, classes = tasks[task]
-            if normalised.layers and len(rows) < 2:
+        for task, batch in _in_turn([train for train, _, _ in tasks], options, generator):
+            if normalised.layers and len(batch) < 2:
                 continue  # one row has no variance
-            batch = train.rows(rows)
+            classes = tasks[task][2]
             logits, _ = normalised({**shared, **own[task]}, batch.inputs)
             loss = cross_entropy(logits[:, :classes], batch.labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
             optimizer.step()
             schedule.step()
-            total_loss += loss.detach().double() * len(rows)
-            seen += len(rows)
+            total_loss += loss.detach().double() * len(batch)
+            seen += len(batch)
         reached = [
             _held_out_accuracy(backbone, {**shared, **layers}, *task)
             for layers, task in zip(own, tasks, strict=True)
@@ -69,18 +71,16 @@ def shared_multipliers(
 
 
 def _in_turn(
-    sizes: Sequence[int], options: FitOptions, generator: torch.Generator
-) -> list[tuple[int, Tensor]]:
-    batches = [
-        torch.split(torch.randperm(size, generator=generator), options.batch_size) for size in sizes
+    trains: Sequence[Examples], options: FitOptions, generator: torch.Generator
+) -> Iterator[tuple[int, Examples]]:
+    passes = [
+        batches_of_a_pass(train, options.batch_size, options.augmentation, generator)
+        for train in trains
     ]
-    longest = max(len(of_task) for of_task in batches)
-    return [
-        (task, of_task[step])
-        for step in range(longest)
-        for task, of_task in enumerate(batches)
-        if step < len(of_task)
-    ]
+    for of_tasks in zip_longest(*passes):
+        for task, batch in enumerate(of_tasks):
+            if batch is not None:
+                yield task, batch
 
 
 def _held_out_accuracy(
@@ -92,5 +92,5 @@ def _held_out_accuracy(
 ) -> float:
     with torch.no_grad():
         weights = {name: tensor.detach() for name, tensor in learned.items()}
-        statistics = estimated_statistics(backbone, weights, train.inputs)
+        statistics = estimated_statistics(backbone, weights, train.inputs[:ENOUGH_TO_COMPARE])
         return accuracy(backbone, {**weights, **statistics}, held_out, classes)

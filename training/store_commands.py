@@ -59,6 +59,7 @@ def learn_stream(
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = 128,
     patience: options.Patience = 0,
+    augment: options.Augment = "none",
     exposure: options.Exposure = DEFAULT_EXPOSURE,
     precision: options.PrecisionOption = None,
     start: options.StartOption = None,
@@ -93,7 +94,14 @@ def learn_stream(
         task_rule = task_stream(stream, stream_seed, degrees, classes_per_task)
         rate = COEFFICIENT_LEARNING_RATE
         learning = fit_choices(
-            epochs, learning_rate, rate, batch_size, exposure, seed, patience=patience
+            epochs,
+            learning_rate,
+            rate,
+            batch_size,
+            exposure,
+            seed,
+            patience=patience,
+            augmentation=augment,
         )
         first = chosen_start(start, start_index)
         mask_rate = hybrid_rate(hybrid, mask_learning_rate)
@@ -116,7 +124,15 @@ def learn_stream(
         if first is not None:
             check_start(first, made_of.impressions)
         if opened is None:
-            mask_learning = fit_choices(epochs, None, MASK_LEARNING_RATE, batch_size, 0.0, seed)
+            mask_learning = fit_choices(
+                epochs,
+                None,
+                MASK_LEARNING_RATE,
+                batch_size,
+                0.0,
+                seed,
+                augmentation=augment,
+            )
             opened = create_with_bar(
                 store, choices, image_set, task_rule, mask_learning, begin, where
             )

@@ -54,6 +54,7 @@ def learn_task(
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = 128,
     patience: options.Patience = 0,
+    augment: options.Augment = "none",
     exposure: options.Exposure = DEFAULT_EXPOSURE,
     precision: options.PrecisionOption = None,
     start: options.StartOption = None,
@@ -69,7 +70,14 @@ def learn_task(
     with errors_in_words():
         rate = COEFFICIENT_LEARNING_RATE
         choices = fit_choices(
-            epochs, learning_rate, rate, batch_size, exposure, seed, patience=patience
+            epochs,
+            learning_rate,
+            rate,
+            batch_size,
+            exposure,
+            seed,
+            patience=patience,
+            augmentation=augment,
         )
         first = chosen_start(start, start_index)
         mask_rate = hybrid_rate(hybrid, mask_learning_rate)
@@ -111,6 +119,7 @@ def learn_mask(
     learning_rate: options.LearningRate = None,
     batch_size: options.BatchSize = 128,
     patience: options.Patience = 0,
+    augment: options.Augment = "none",
     exposure: options.Exposure = 0.0,
     optimizer: options.Optimizer = "adam",
     schedule: options.ScheduleOption = "cosine",
@@ -137,6 +146,7 @@ def learn_mask(
             patience,
             schedule,
             steps,
+            augment,
         )
         tasks = task_stream(stream, stream_seed, degrees, classes_per_task)
         keeping = MaskRule(rule, density, er_scale)

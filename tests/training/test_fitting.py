@@ -7,7 +7,8 @@ from masked_network.backbones import forward
 from masked_network.composition import compose
 from model_store.network import FrozenNetwork
 from training.bank_options import BankOptions
-from training.fitting import Epoch, Examples, FitOptions, OnEpoch, accuracy, fit, unheard
+from training.batches import Examples
+from training.fitting import Epoch, FitOptions, OnEpoch, accuracy, fit, unheard
 from training.image_sets import ImageSet
 from training.new_networks import new_network
 

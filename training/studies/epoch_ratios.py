@@ -16,7 +16,8 @@ from masked_network.composition import compose
 from masked_network.frozen_weights import signed_constant_weights
 from masked_network.mask_bank import MaskBank, partition_bank, random_bank
 from masked_network.supermask import initial_scores, masked_weights, straight_through_mask
-from training.fitting import Examples, FitOptions, fit
+from training.batches import Examples
+from training.fitting import FitOptions, fit
 from training.studies.claims import Claim, at_most
 
 EXAMPLES = 60_000

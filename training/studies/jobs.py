@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from model_store.manifest import short_fingerprint
 from model_store.store import Store
@@ -13,6 +13,7 @@ from training.artifacts import Recipe, artifact_accuracy
 from training.fitting import Epoch
 from training.image_sets import ImageSet
 from training.stores import create_store, open_store
+from training.studies.busy import only_here
 from training.studies.ledger import Asked
 from training.studies.measurement import Measurement, Purpose
 from training.studies.methods import Method
@@ -86,34 +87,51 @@ def looked_up(bench: Bench) -> Obtain:
 
 
 def measured(bench: Bench, image_set: ImageSet) -> Obtain:
-    """What the ledger holds, or else what is learned and measured now."""
+    """What the ledger holds, or else what is learned and measured now.
+
+    None of what another process is learning, or whose frozen network one is making.
+    """
 
     # Rows that are measured one after the other are of one task, which is then made once.
     @lru_cache(maxsize=1)
     def task(stream: TaskStream, index: int) -> ImageSet:
         return stream.task(image_set, index)
 
-    @cache
-    def store(name: str, method: Method, home: TaskStream) -> Store:
-        folder = bench.folder / STORES_FOLDER / name
-        stream = method.impression_stream or home
+    opened: dict[str, Store] = {}
+
+    def store(job: Job) -> Store | None:
+        name = _store_name(job)
+        if name not in opened:
+            with only_here(bench.folder, name) as alone:
+                found = _opened_or_made(job, name) if alone else None
+            if found is None:
+                return None
+            opened[name] = found
+        return opened[name]
+
+    def _opened_or_made(job: Job, name: str) -> Store:
+        folder, method = bench.folder / STORES_FOLDER / name, job.method
         return open_store(folder, bench.device) or create_store(
             folder,
             method.store,
             image_set,
-            stream,
+            method.impression_stream or job.home,
             lambda _: method.impression_fit,
+            on_epoch=lambda of, epoch: bench.say(
+                f"{job.study}, {job.data}, {method.name}: {of}, epoch {epoch.epoch}: "
+                f"{epoch.held_out_accuracy:.4f} held out, {epoch.seconds:.0f} s"
+            ),
             device=bench.device,
         )
 
-    def learned(job: Job) -> Measurement:
-        opened = store(_store_name(job), job.method, job.home)
-        use_threads_that_help(opened.network)
+    def learned(job: Job, store: Store) -> Measurement:
+        network = store.network
+        use_threads_that_help(network)
         data = task(job.stream, job.index)
         epochs: list[Epoch] = []
         start = time.perf_counter()
         artifact = job.recipe.learn(
-            opened.network,
+            network,
             data,
             {
                 "data": image_set.name,
@@ -125,9 +143,9 @@ def measured(bench: Bench, image_set: ImageSet) -> Obtain:
         seconds = time.perf_counter() - start
         test = None
         if job.purpose == "measuring":
-            examples = data.test.examples(opened.network.manifest.preprocessing, bench.device)
-            test = artifact_accuracy(opened.network, artifact, examples)
-        opened.publish(f"{job.stream.task_id(job.index)}-{_digest(job.asked)}", artifact)
+            examples = data.test.examples(network.manifest.preprocessing, bench.device)
+            test = artifact_accuracy(network, artifact, examples)
+        store.publish(f"{job.stream.task_id(job.index)}-{_digest(job.asked)}", artifact)
         got = {
             "test_accuracy": test,
             "held_out_accuracy": artifact.record.held_out_accuracy,
@@ -145,7 +163,17 @@ def measured(bench: Bench, image_set: ImageSet) -> Obtain:
 
     def obtain(job: Job) -> Measurement | None:
         entry = bench.ledger.find(job.asked)
-        return learned(job) if entry is None else Measurement.of(entry)
+        if entry is not None:
+            return Measurement.of(entry)
+        with only_here(bench.folder, _digest(job.asked)) as alone:
+            if not alone:
+                return None
+            bench.ledger.read()
+            entry = bench.ledger.find(job.asked)
+            if entry is not None:
+                return Measurement.of(entry)
+            there = store(job)
+            return None if there is None else learned(job, there)
 
     return obtain
 

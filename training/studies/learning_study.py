@@ -1,5 +1,6 @@
 """A study that learns tasks in several ways: it chooses rates, then measures every task."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -15,6 +16,8 @@ from training.task_streams import TaskStream
 
 Claims = Callable[[str, Sequence[Measurement]], list[Claim]]
 """From a data set and what was measured on it; of nothing measured, the same claims without."""
+
+_LOOK_AGAIN_SECONDS = 0.5
 
 Remarks = Callable[[Sequence[Measurement]], str]
 
@@ -32,7 +35,10 @@ class Planned:
 
 @dataclass(frozen=True)
 class LearningStudy:
-    """Every planned method on every data set, tasks outermost."""
+    """Every planned method on every data set, tasks outermost.
+
+    Several processes may run one part at once: each takes what none of the others is at.
+    """
 
     name: str
     title: str
@@ -55,8 +61,21 @@ class LearningStudy:
     def run(self, bench: Bench, part: str) -> None:
         image_set = bench.data.load(part)
         fingerprint = bench.data.fingerprint(part)
-        if image_set is not None and fingerprint is not None:
-            self._measurements(part, fingerprint, measured(bench, image_set))
+        if image_set is None or fingerprint is None:
+            return
+        obtain = measured(bench, image_set)
+        while len(self._measurements(part, fingerprint, obtain)) < self._wanted(part):
+            # The rest is what other processes are at.
+            time.sleep(_LOOK_AGAIN_SECONDS)
+            bench.ledger.read()
+
+    def finished(self, bench: Bench, part: str) -> bool:
+        """Whether the ledger lacks nothing of a part, of the data as they were last read."""
+        fingerprint = bench.data.fingerprint(part)
+        if fingerprint is None:
+            return False
+        found = self._measurements(part, fingerprint, looked_up(bench))
+        return len(found) == self._wanted(part)
 
     def section(self, bench: Bench) -> Section:
         parts, claims, machines = [self.text], list[Claim](), set[str]()
@@ -68,7 +87,7 @@ class LearningStudy:
                 if fingerprint is None
                 else self._measurements(data, fingerprint, looked_up(bench))
             )
-            planned = sum(len(each.tasks) * len(each.seeds) for each in self._planned(data))
+            planned = self._wanted(data)
             # A part of the tasks is not what is claimed of all of them.
             claims += self.claims(data, found if len(found) == planned else [])
             machines |= {one.machine for one in found}
@@ -136,6 +155,9 @@ class LearningStudy:
                 one = obtain(job(method, self.stream, index, "measuring", rate, seed))
                 found += [] if one is None else [one]
         return found
+
+    def _wanted(self, data: str) -> int:
+        return sum(len(each.tasks) * len(each.seeds) for each in self._planned(data))
 
     def _planned(self, data: str) -> list[Planned]:
         return [each for each in self.plan if not each.data or data in each.data]

@@ -7,6 +7,7 @@ from typing import Literal
 from masked_network.mask_bank import Spread
 from model_store.coefficient_tensors import Precision
 from training.artifacts import Recipe
+from training.batches import Augmentation
 from training.coefficients import CoefficientRecipe
 from training.dedicated_masks import MaskRecipe
 from training.fitting import FitOptions
@@ -60,13 +61,18 @@ def paper_mask(epochs: int) -> Method:
 
 
 def tuned_mask(
-    epochs: int, rates: Sequence[float] = MASK_RATES, backbone: str | None = None
+    epochs: int,
+    rates: Sequence[float] = MASK_RATES,
+    backbone: str | None = None,
+    augmentation: Augmentation = "none",
 ) -> Method:
     """A dedicated mask with Adam, its learning rate chosen and falling by cosine."""
     return Method(
         "dedicated mask, Adam, tuned",
         _store(1, backbone=backbone),
-        lambda rate, seed: MaskRecipe(FitOptions(epochs, rate, seed=seed)),
+        lambda rate, seed: MaskRecipe(
+            FitOptions(epochs, rate, seed=seed, augmentation=augmentation)
+        ),
         rates,
     )
 
@@ -78,12 +84,15 @@ def partition(
     rates: Sequence[float] = COEFFICIENT_RATES,
     backbone: str | None = None,
     spread: Spread = "even",
+    augmentation: Augmentation = "none",
 ) -> Method:
     """Coefficients over a partition of `size`, in its largest layer if spread by root."""
     return Method(
         f"partition of {size:,}{_SPREADS[spread]}, {precision}",
         replace(_store(size, backbone=backbone), spread=spread),
-        lambda rate, seed: CoefficientRecipe(FitOptions(epochs, rate, seed=seed), precision, RANDN),
+        lambda rate, seed: CoefficientRecipe(
+            FitOptions(epochs, rate, seed=seed, augmentation=augmentation), precision, RANDN
+        ),
         rates,
     )
 
@@ -99,10 +108,12 @@ def ranked(
     own_layers: str | None = None,
     start: Start = RANDN,
     shared_fit: FitOptions = SHARED_FIT,
+    first_task: int = 0,
 ) -> Method:
-    """Coefficients over a bank ranked by what the first `learned` of other tasks learned together.
+    """Coefficients over a bank ranked by what `learned` other tasks learned together.
 
-    Its groups are spread by root. `shared_fit` says in how many passes they did.
+    They are those from `first_task` on; its groups are spread by root. `shared_fit` says in how
+    many passes they did, and whether tasks augment their images.
     """
     store = StoreChoices(
         kind="ranked",
@@ -112,11 +123,16 @@ def ranked(
         learned=learned,
         spread="root",
         own_layers=own_layers,
+        first_task=first_task,
     )
     return Method(
         f"ranked by {learned} other tasks, {size:,} by root, {precision}",
         store,
-        lambda rate, seed: CoefficientRecipe(FitOptions(epochs, rate, seed=seed), precision, start),
+        lambda rate, seed: CoefficientRecipe(
+            FitOptions(epochs, rate, seed=seed, augmentation=shared_fit.augmentation),
+            precision,
+            start,
+        ),
         rates,
         impression_stream=tasks,
         impression_fit=shared_fit,

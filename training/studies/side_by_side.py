@@ -19,8 +19,9 @@ import typer
 from masked_network.devices import CPU
 from training.studies.catalogue import studies
 from training.studies.data import DataSets, Source
+from training.studies.learning_study import LearningStudy
 from training.studies.ledger import Ledger
-from training.studies.study import Bench
+from training.studies.study import Bench, Study
 
 _WATCH_SECONDS = 0.5
 
@@ -46,16 +47,18 @@ class Report:
 
 
 def measure(report: Report, asked: Sequence[str], processes: int) -> Problems:
-    """Measure what the ledger lacks of the studies asked for, so many parts at a time.
+    """Measure what the ledger lacks of the studies asked for, in so many processes.
 
-    What times things is measured after everything else, alone.
+    Each takes a part; one that finds no part left joins another in one that can be divided. What
+    times things is measured after everything else, alone.
     """
     wanted = [study for study in studies(report.full) if study.name in asked]
     parts = [(study.name, part) for study in wanted if not study.timed for part in study.parts]
     alone = [(study.name, part) for study in wanted if study.timed for part in study.parts]
+    divisible = [part for part in parts if part[0] in _divisible(wanted)]
     problems: dict[str, str] = {}
     work = partial(_measure_part, report, max(1, _cores() // processes))
-    if processes == 1 or len(parts) < 2:
+    if processes == 1:
         for part in parts:
             problems |= work(part)
     else:
@@ -63,20 +66,34 @@ def measure(report: Report, asked: Sequence[str], processes: int) -> Problems:
         context = multiprocessing.get_context("spawn")
         end_with_us = partial(_end_with, os.getpid())
         with ProcessPoolExecutor(processes, context, end_with_us) as executor:
-            for found in executor.map(work, parts):
-                problems |= found
+            joining = [executor.submit(work, part) for part in parts]
+            joining += [
+                executor.submit(work, part, joins=True)
+                for part in divisible
+                for _ in range(processes - 1)
+            ]
+            for done in joining:
+                problems |= done.result()
     for part in alone:
         problems |= work(part)
     return problems
 
 
-def _measure_part(report: Report, threads: int, what: tuple[str, str]) -> Problems:
+def _measure_part(
+    report: Report, threads: int, what: tuple[str, str], joins: bool = False
+) -> Problems:
     name, part = what
     torch.set_num_threads(threads)
     bench = report.bench()
     (study,) = (study for study in studies(report.full) if study.name == name)
-    study.run(bench, part)
+    # Who comes to help reads no data where nothing is left to do.
+    if not (joins and isinstance(study, LearningStudy) and study.finished(bench, part)):
+        study.run(bench, part)
     return bench.data.problems
+
+
+def _divisible(wanted: Sequence[Study]) -> set[str]:
+    return {study.name for study in wanted if isinstance(study, LearningStudy)}
 
 
 def _end_with(parent: int) -> None:

@@ -1,6 +1,8 @@
 """A study on a small data set: measured once, told from the ledger alone."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +61,14 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+SHARE = """
+import sys
+from pathlib import Path
+from tests.training.studies.test_learning_study import STUDY, bench
+STUDY.run(bench(Path(sys.argv[1]))[0], "digits")
+"""
+
+
 def lines(folder: Path) -> list[dict[str, dict[str, object]]]:
     return [json.loads(line) for line in (folder / LEDGER_FILE).read_text().splitlines()]
 
@@ -81,6 +91,19 @@ def test_a_run_that_was_killed_goes_on_with_what_is_missing(measured: Path, tmp_
     assert first is not None
     assert again is not None
     assert {**first.got, "seconds": 0} == {**again.got, "seconds": 0}
+
+
+def test_two_processes_share_a_part_and_measure_nothing_twice(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SHARE, str(tmp_path)]
+    others = [subprocess.Popen(command) for _ in range(2)]
+    assert [other.wait() for other in others] == [0, 0]
+    jobs = [line["asked"] for line in lines(tmp_path) if "purpose" in line["asked"]]
+    assert len(jobs) == 2 + 1 + 2
+    assert len({json.dumps(asked, sort_keys=True) for asked in jobs}) == len(jobs)
+    there, _ = bench(tmp_path)
+    assert STUDY.finished(there, "digits")
+    more = replace(STUDY, plan=(*STUDY.plan, Planned(MASK, (1,))))
+    assert not more.finished(there, "digits")
 
 
 def test_tasks_are_learned_on_the_benchs_device_and_come_out_alike(tmp_path: Path) -> None:

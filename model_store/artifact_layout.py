@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from model_store.compatibility import check_artifact
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import METADATA_KEY, TaskKind, parse_artifact
+from model_store.task_record import SWAPPED_QUOTES
 from model_store.tensor_bytes import read_header, read_json
 
 _MOST_FORMS = 4096
@@ -137,7 +138,8 @@ def _header(content: bytes | memoryview) -> _Header | None:
     """None where it is not what an artifact's header is."""
     try:
         tensors, start = read_header(content)
-        record = read_json(tensors.pop("__metadata__")[METADATA_KEY])
+        text = tensors.pop("__metadata__")[METADATA_KEY]
+        record = read_json(text.translate(SWAPPED_QUOTES))
         classes = record["classes"]
         form = (repr(tensors), repr(record["made_for"]), repr(record["version"]), tuple(record))
         named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)

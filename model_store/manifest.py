@@ -9,7 +9,7 @@ from masked_network.mask_bank import BankKind, Spread
 from model_store.errors import CorruptStore
 from model_store.preprocessing import Preprocessing
 
-MANIFEST_VERSION: Final = 2
+MANIFEST_VERSION: Final = 3
 
 Fingerprint = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -24,8 +24,8 @@ def short_fingerprint(fingerprint: str) -> str:
 
 
 def _readable_version(found: object) -> object:
-    if found == 1:
-        raise ValueError("1, a store with a folder for each task, is no longer read: make it again")
+    if found in (1, 2):
+        raise ValueError(f"{found}, a store of an earlier form, is no longer read: make it again")
     return found
 
 
@@ -76,7 +76,7 @@ class BankRecord(_Record):
 class Manifest(_Record):
     """Everything that a store's tasks share."""
 
-    version: Annotated[Literal[2], BeforeValidator(_readable_version)] = MANIFEST_VERSION
+    version: Annotated[Literal[3], BeforeValidator(_readable_version)] = MANIFEST_VERSION
     created: datetime
     backbone: BackboneRecord
     bank: BankRecord

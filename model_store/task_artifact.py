@@ -91,7 +91,7 @@ class TaskArtifact:
     def content(self) -> bytes:
         """The artifact as safetensors bytes; the same artifact always gives the same bytes."""
         # One metadata key only: safetensors keeps several in no fixed order.
-        metadata = {METADATA_KEY: self.record.to_json()}
+        metadata = {METADATA_KEY: self.record.to_text()}
         tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
         return safetensors.torch.save(tensors, metadata)
 
@@ -112,7 +112,7 @@ def parse_artifact(data: bytes) -> TaskArtifact:
         found = ", ".join(sorted(metadata)) or "none"
         raise CorruptArtifact(f"expected the metadata {METADATA_KEY!r} alone, got {found}"[:500])
     try:
-        record = TaskRecord.model_validate_json(metadata[METADATA_KEY])
+        record = TaskRecord.of_text(metadata[METADATA_KEY])
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or METADATA_KEY

@@ -1,7 +1,9 @@
-"""What an artifact says of itself beside its tensors, as compact JSON of a few hundred bytes.
+"""What an artifact says of itself beside its tensors, in a few hundred bytes.
 
-It holds what serving and making the data again need, and leaves out what the store or the tensors
-say already, and whatever is at its default. It proves nothing: who makes an artifact writes it.
+It is JSON with single quotes for double ones and the other way round, since it lies in a JSON
+string, where a double one would take two bytes. It holds what serving and making the data again
+need, and leaves out what the store or the tensors say already, and whatever is at its default. It
+proves nothing: who makes an artifact writes it.
 """
 
 import json
@@ -12,10 +14,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from model_store.manifest import Manifest, short_fingerprint
 
 _MAX_CLASSES = 65536
+_FINGERPRINTS = 3
 
 _Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _ShortFingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 _ClassName = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+SWAPPED_QUOTES = str.maketrans({"'": '"', '"': "'"})
+"""From a record's text to JSON, and back."""
 
 
 def _numbered(count: int) -> list[str]:
@@ -57,10 +64,20 @@ class MadeFor(_Record):
         )
 
 
+def _parted(found: object) -> object:
+    if not isinstance(found, str):
+        return found
+    return dict(zip(MadeFor.model_fields, found.split(" ", _FINGERPRINTS - 1), strict=False))
+
+
+def _joined(made_for: MadeFor) -> str:
+    return " ".join(filter(None, (made_for.weights, made_for.preprocessing, made_for.bank)))
+
+
 class TaskRecord(_Record):
     """An artifact's record."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     classes: Annotated[
         tuple[_ClassName, ...],
         Field(min_length=1, max_length=_MAX_CLASSES),
@@ -69,7 +86,7 @@ class TaskRecord(_Record):
     ]
     """Label names; label i is the backbone's output i. Where label i is called i they are written
     as their number."""
-    made_for: MadeFor
+    made_for: Annotated[MadeFor, BeforeValidator(_parted), PlainSerializer(_joined)]
     held_out: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1, lt=2**63)]] | None = (
         None
     )
@@ -89,7 +106,13 @@ class TaskRecord(_Record):
         """The share of the held-out images that the task's network got right."""
         return None if self.held_out is None else self.held_out[0] / self.held_out[1]
 
-    def to_json(self) -> str:
-        """The one JSON text of this record: sorted keys, no spaces, no defaults but the version."""
+    def to_text(self) -> str:
+        """The one text of this record: sorted keys, no spaces, no defaults but the version."""
         said = {"version": self.version, **self.model_dump(mode="json", exclude_defaults=True)}
-        return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return text.translate(SWAPPED_QUOTES)
+
+    @classmethod
+    def of_text(cls, text: str) -> Self:
+        """A record from its text. Raises pydantic's `ValidationError`."""
+        return cls.model_validate_json(text.translate(SWAPPED_QUOTES))

@@ -11,6 +11,7 @@ from model_store.compatibility import check_artifact
 from model_store.errors import StoreError
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import METADATA_KEY, TaskArtifact, parse_artifact
+from model_store.task_record import SWAPPED_QUOTES
 
 MakeArtifact = Callable[..., TaskArtifact]
 
@@ -68,10 +69,9 @@ def rewritten(artifact: TaskArtifact, change: dict[str, Any]) -> bytes:
     """The artifact's bytes with another record, as no trainer writes them."""
     end = 8 + int.from_bytes(artifact.content[:8], "little")
     header = json.loads(artifact.content[8:end])
-    record = json.loads(header["__metadata__"][METADATA_KEY]) | change
-    header["__metadata__"][METADATA_KEY] = json.dumps(
-        record, sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    )
+    record = json.loads(header["__metadata__"][METADATA_KEY].translate(SWAPPED_QUOTES)) | change
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    header["__metadata__"][METADATA_KEY] = text.translate(SWAPPED_QUOTES)
     data = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     data += b" " * (-len(data) % 8)
     return len(data).to_bytes(8, "little") + data + artifact.content[end:]
@@ -90,9 +90,9 @@ def rewritten(artifact: TaskArtifact, change: dict[str, Any]) -> bytes:
         {"classes": ["x" * 257]},
         {"classes": list("abcdef")},
         {"classes": None},
-        {"made_for": {}},
-        {"made_for": {"weights": "0" * 16}},
-        {"version": 2},
+        {"made_for": ""},
+        {"made_for": "0" * 16},
+        {"version": 3},
         {"other": 1},
     ],
     ids=str,

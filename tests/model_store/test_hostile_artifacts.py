@@ -12,6 +12,7 @@ from model_store.compatibility import check_artifact
 from model_store.errors import CorruptArtifact, IncompatibleBackbone, InvalidArtifact
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import TaskArtifact, parse_artifact
+from model_store.task_record import SWAPPED_QUOTES
 
 KEY = "impress_task"
 
@@ -99,6 +100,15 @@ def _renamed_metadata(header: dict[str, Any]) -> None:
     header["__metadata__"] = {"format": "pt"}
 
 
+def said(header: dict[str, Any]) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(header["__metadata__"][KEY].translate(SWAPPED_QUOTES))
+    return record
+
+
+def say(header: dict[str, Any], record: str) -> None:
+    header["__metadata__"][KEY] = record.translate(SWAPPED_QUOTES)
+
+
 def _no_metadata(header: dict[str, Any]) -> None:
     del header["__metadata__"]
 
@@ -108,57 +118,57 @@ def _unknown_tensor_field(header: dict[str, Any]) -> None:
 
 
 def _unordered_record(header: dict[str, Any]) -> None:
-    record = json.loads(header["__metadata__"][KEY])
-    header["__metadata__"][KEY] = json.dumps(dict(reversed(record.items())))
+    record = said(header)
+    say(header, json.dumps(dict(reversed(record.items()))))
 
 
 def _unknown_record_field(header: dict[str, Any]) -> None:
-    record = json.loads(header["__metadata__"][KEY])
-    header["__metadata__"][KEY] = compact(record | {"x": 1})
+    record = said(header)
+    say(header, compact(record | {"x": 1}))
 
 
 def _not_a_number(header: dict[str, Any]) -> None:
-    record = json.loads(header["__metadata__"][KEY])
+    record = said(header)
     record["provenance"] = {"rate": float("nan")}
-    header["__metadata__"][KEY] = compact(record)
+    say(header, compact(record))
 
 
 def _number_beyond_int64(header: dict[str, Any]) -> None:
-    record = json.loads(header["__metadata__"][KEY])
+    record = said(header)
     record["provenance"] = {"seed": 2**63}
-    header["__metadata__"][KEY] = compact(record)
+    say(header, compact(record))
 
 
 def _lone_surrogate(header: dict[str, Any]) -> None:
-    record = json.loads(header["__metadata__"][KEY])
+    record = said(header)
     record["classes"] = ["\ud800"]
-    header["__metadata__"][KEY] = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    say(header, json.dumps(record, sort_keys=True, separators=(",", ":")))
 
 
 def _spaces_in_the_record(header: dict[str, Any]) -> None:
-    record = json.loads(header["__metadata__"][KEY])
-    header["__metadata__"][KEY] = json.dumps(record, sort_keys=True, ensure_ascii=False)
+    record = said(header)
+    say(header, json.dumps(record, sort_keys=True, ensure_ascii=False))
 
 
 def _names_where_a_number_would_do(header: dict[str, Any]) -> None:
-    record = json.loads(header["__metadata__"][KEY])
-    header["__metadata__"][KEY] = compact(record | {"classes": ["0", "1"]})
+    record = said(header)
+    say(header, compact(record | {"classes": ["0", "1"]}))
 
 
 def _truth_for_a_number(header: dict[str, Any]) -> None:
-    record = json.loads(header["__metadata__"][KEY])
-    header["__metadata__"][KEY] = compact(record | {"classes": True})
+    record = said(header)
+    say(header, compact(record | {"classes": True}))
 
 
 def _default_that_is_said(header: dict[str, Any]) -> None:
-    record = json.loads(header["__metadata__"][KEY])
-    header["__metadata__"][KEY] = compact(record | {"held_out": None})
+    record = said(header)
+    say(header, compact(record | {"held_out": None}))
 
 
 def _no_version(header: dict[str, Any]) -> None:
-    record = json.loads(header["__metadata__"][KEY])
+    record = said(header)
     del record["version"]
-    header["__metadata__"][KEY] = compact(record)
+    say(header, compact(record))
 
 
 def compact(record: dict[str, Any]) -> str:
@@ -188,6 +198,7 @@ def test_header_with_anything_else_in_it_is_corrupt(
     network_artifact: TaskArtifact, change: Any
 ) -> None:
     header, body = parts(network_artifact)
+    say(header, compact(said(header)))
     assert canonical(header, body) == network_artifact.content
     change(header)
     with pytest.raises(CorruptArtifact):

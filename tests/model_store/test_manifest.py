@@ -17,7 +17,7 @@ def test_manifest_read_back_is_the_manifest_written(each_network: FrozenNetwork)
 
 
 def _later_version(manifest: dict[str, Any]) -> None:
-    manifest["version"] = 3
+    manifest["version"] = 4
 
 
 def _no_seed(manifest: dict[str, Any]) -> None:

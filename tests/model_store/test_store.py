@@ -290,10 +290,13 @@ def test_publishers_at_once_lose_nothing_of_each_other(
     assert store.load("shared").content == artifacts[-1].content
 
 
-def test_store_of_the_earlier_layout_is_refused_in_words(store: Store, folder: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_store_of_an_earlier_form_is_refused_in_words(
+    store: Store, folder: Path, version: int
+) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"version": 1}))
-    with pytest.raises(CorruptStore, match=r"version: .*a folder for each task.*make it again"):
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"version": version}))
+    with pytest.raises(CorruptStore, match=rf"version: .*{version}, .*earlier.*make it again"):
         Store.open(folder)
 
 

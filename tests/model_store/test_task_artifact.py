@@ -69,7 +69,7 @@ def test_bytes_of_an_artifact_are_pinned(
         "scales": torch.ones(3, dtype=torch.float16),
     }
     assert TaskArtifact(artifact.record, tensors).content_hash == (
-        "b96c867f0afc2cefe5bca6fdbdfd042d3dafde046d006bacc9edf8acd731e991"
+        "cc2a2b11f23d9e4dc77c7258ca1275683a47336c2fc5bdeca33b9b092b5b191d"
     )
 
 

@@ -136,7 +136,7 @@ def test_missing_bank_is_named(whole: Path) -> None:
 
 def test_manifest_of_a_later_version_is_named(store: Store, folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"version": 3}))
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"version": 4}))
     (finding,) = verify_store(folder).findings
     assert finding.path == "manifest.json"
     assert finding.problem.startswith("version: ")

@@ -17,7 +17,7 @@ from masked_network.lane_layout import LaneLayout, lane_layout, tiled_codes
 from masked_network.mask_bank import MaskBank
 from masked_network.mixed_batch import MixedBatch, composed_by_task
 from masked_network.row_layers import RowLayers
-from masked_network.signed_codes import SignedLayer, one_plane, signed_layers
+from masked_network.signed_codes import SignedLayer, one_plane, one_plane_layers
 
 
 class FusedBatch:
@@ -26,7 +26,7 @@ class FusedBatch:
     `kernels` are `compiled_kernels()`; where they are None each task is composed, and the answers
     are the same. With them a row's logits do not depend, to the bit, on what else is in its batch.
     Rows are computed side by side: 4 take as long as one, and 16, where a vector has so many lanes,
-    at most twice as long. Raises `ValueError` as `signed_layers` does.
+    at most twice as long. Raises `ValueError` as `one_plane_layers` does.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class FusedBatch:
         bank: MaskBank,
         kernels: Kernels | None,
     ) -> None:
-        layers = {layer.name: layer for layer in signed_layers(weights, bank)}
+        layers = {layer.name: layer for layer in one_plane_layers(weights, bank)}
         self._bank = bank
         self._by_task = partial(
             composed_by_task, copy.deepcopy(backbone), partial(compose, weights, bank)

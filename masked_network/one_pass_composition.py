@@ -14,10 +14,10 @@ from torch.nn.functional import pad
 
 from masked_network.compiled import Kernels
 from masked_network.mask_bank import MaskBank
-from masked_network.signed_codes import SignedLayer, one_plane, signed_layers
+from masked_network.signed_codes import SignedLayer, one_plane, one_plane_layers
 
 ComposedType = Literal["fp32", "fp16", "bf16"]
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+COMPOSED_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 _IN_REGISTERS = 256
 _BLOCK = 64
@@ -26,11 +26,11 @@ _BLOCK = 64
 class OnePassComposition:
     """The bank's codes laid out once, in one or two bytes a weight; any number of threads.
 
-    Raises `ValueError` as `signed_layers` does.
+    Raises `ValueError` as `one_plane_layers` does.
     """
 
     def __init__(self, weights: Mapping[str, Tensor], bank: MaskBank, kernels: Kernels) -> None:
-        layers = signed_layers(weights, bank)
+        layers = one_plane_layers(weights, bank)
         self._bank = bank
         magnitudes = [layer.magnitude for layer in layers for _ in layer.segments]
         self._magnitudes = torch.tensor(magnitudes).unsqueeze(1)  # [L, 1]
@@ -55,7 +55,7 @@ class OnePassComposition:
             raise ValueError(f"expected coefficients [L, K], fp32 in main memory, got {got}")
         # All layers at once: of a small layer, one operation more takes longer than its look-ups.
         worth = one_plane(self._bank, coefficients) * self._magnitudes
-        tables = _Tables(worth.to(_DTYPES[composed]))
+        tables = _Tables(worth.to(COMPOSED_DTYPES[composed]))
         return {layer.name: layer.compose(tables) for layer in self._layers}
 
 
@@ -102,7 +102,7 @@ class _InRegisters:
     def __init__(self, layer: SignedLayer, kernels: Kernels) -> None:
         self.name, self._shape, self._kernels = layer.name, layer.shape, kernels
         self._first_table = layer.segments.start
-        self._codes = _interleaved(layer.codes).to(torch.uint8)
+        self._codes = _interleaved(layer.codes[0]).to(torch.uint8)
         bits = np.packbits(_interleaved(layer.negative).numpy(), bitorder="little")
         self._negative = torch.from_numpy(bits)
 

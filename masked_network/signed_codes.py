@@ -1,4 +1,4 @@
-"""A bank of one plane of codes over a frozen backbone, one number a weight: its code and its sign.
+"""A bank's codes over a frozen backbone, for whoever reads them in one pass: a code and a sign.
 
 The backbone's weights are one constant a layer with random signs, so a code and a sign say all of a
 weight that there is to say. Checked once, here: what reads the codes trusts them.
@@ -25,7 +25,7 @@ class SignedLayer:
     segments: range
     """Which of the L tables are the layer's."""
     codes: Tensor
-    """`[P_l]`, int32, each below `entries`."""
+    """`[planes, P_l]`, int32, each below `entries`."""
     negative: Tensor
     """`[P_l]`, bool: whether the frozen weight is."""
     magnitude: float
@@ -37,12 +37,15 @@ class SignedLayer:
 
     @property
     def signed(self) -> Tensor:
-        """`2 * code + negative` `[P_l]`, int32: the place in a table that has both signs."""
-        return 2 * self.codes + self.negative
+        """`2 * code + negative` `[P_l]`, int32: the place in a table that has both signs.
+
+        Of the first plane.
+        """
+        return 2 * self.codes[0] + self.negative
 
 
-def one_plane(bank: MaskBank, coefficients: Tensor) -> Tensor:
-    """Tables `[..., L, entries]` of coefficients `[..., L, K]` over a bank of one plane of codes.
+def all_planes(bank: MaskBank, coefficients: Tensor) -> Tensor:
+    """Tables `[..., L, planes, entries]` of coefficients `[..., L, K]`.
 
     Raises `ValueError` on another shape than `[..., L, K]`.
     """
@@ -50,23 +53,42 @@ def one_plane(bank: MaskBank, coefficients: Tensor) -> Tensor:
     if tuple(coefficients.shape[-2:]) != expected:
         got = tuple(coefficients.shape[-2:])
         raise ValueError(f"expected coefficients {expected}, got {got}")
-    return bank.tables(coefficients).squeeze(-2)
+    return bank.tables(coefficients)
 
 
-def signed_layers(weights: Mapping[str, Tensor], bank: MaskBank) -> tuple[SignedLayer, ...]:
-    """Every layer of the backbone, in order.
+def one_plane(bank: MaskBank, coefficients: Tensor) -> Tensor:
+    """Tables `[..., L, entries]` of coefficients `[..., L, K]` over a bank of one plane of codes.
+
+    Raises `ValueError` as `all_planes` does.
+    """
+    return all_planes(bank, coefficients).squeeze(-2)
+
+
+def one_plane_layers(weights: Mapping[str, Tensor], bank: MaskBank) -> tuple[SignedLayer, ...]:
+    """What the compiled library reads: `signed_layers` of one plane, in main memory.
 
     A bank has one plane of codes where its masks are disjoint, or at most eight. Raises
-    `ValueError` where it has more, a layer's weights are not one constant in fp32 and main memory,
-    a code is in no table, or a layer has more than 32,768 codes.
+    `ValueError` where it has more, as `signed_layers` does, and outside main memory.
     """
-    planes = max(len(codes) for codes in bank.codes)
-    if planes > 1:
+    if max(len(codes) for codes in bank.codes) > 1:
         raise ValueError(
             "expected disjoint masks, or at most 8 that overlap, "
             f"got {bank.size} of a {bank.kind} bank"
         )
-    entries = one_plane(bank, torch.zeros(len(bank.codes), bank.size)).shape[-1]
+    for name, weight in weights.items():
+        if not weight.is_cpu:
+            raise ValueError(f"{name}: expected weights in main memory, got {weight.device}")
+    return signed_layers(weights, bank)
+
+
+def signed_layers(weights: Mapping[str, Tensor], bank: MaskBank) -> tuple[SignedLayer, ...]:
+    """Every layer of the backbone, in order, where weights and bank are.
+
+    Raises `ValueError` where a layer's weights are not one constant in fp32, a code is in no table,
+    or a layer has more than 32,768 codes.
+    """
+    like = next(iter(weights.values()))
+    entries = all_planes(bank, like.new_zeros(len(bank.codes), bank.size)).shape[-1]
     ranges = segment_ranges([codes.shape[1] for codes in bank.codes], weights)
     return tuple(
         _signed_layer(name, weight, bank, ranges[name], entries) for name, weight in weights.items()
@@ -76,22 +98,20 @@ def signed_layers(weights: Mapping[str, Tensor], bank: MaskBank) -> tuple[Signed
 def _signed_layer(
     name: str, weight: Tensor, bank: MaskBank, segments: range, entries: int
 ) -> SignedLayer:
-    if weight.dtype != torch.float32 or not weight.is_cpu:
-        raise ValueError(
-            f"{name}: expected fp32 in main memory, got {weight.dtype} {weight.device}"
-        )
+    if weight.dtype != torch.float32:
+        raise ValueError(f"{name}: expected weights in fp32, got {weight.dtype}")
     magnitude = float(weight.flatten()[0].abs())
     if not bool((weight.abs() == magnitude).all()):
         raise ValueError(f"{name}: expected weights of one magnitude, got several")
     parts = []
     for place, segment in enumerate(segments):
-        codes = bank.codes[segment][0]
+        codes = bank.codes[segment]
         lowest, highest = int(codes.min()), int(codes.max())
         if lowest < 0 or highest >= entries:
             expected = f"codes 0 to {entries - 1}"
             raise ValueError(f"{name}: expected {expected}, got {lowest} to {highest}")
-        parts.append(codes + place * entries)
-    joined = torch.cat(parts).to(torch.int32)
+        parts.append(codes + place * len(codes) * entries)
+    joined = torch.cat(parts, dim=1).to(torch.int32)
     reached = int(joined.max()) + 1
     if reached > _MOST_CODES:
         raise ValueError(f"{name}: expected at most {_MOST_CODES} codes, got {reached}")

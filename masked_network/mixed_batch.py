@@ -10,7 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from masked_network.backbones import forward
-from masked_network.task_statistics import StatisticsLayer, statistics_layers, statistics_shapes
+from masked_network.task_statistics import (
+    StatisticsLayer,
+    moved_together,
+    statistics_layers,
+    statistics_shapes,
+)
 
 ComposeWeights = Callable[[Tensor], Mapping[str, Tensor]]
 """The weights of coefficients `[L, K]`, such as `compose` with its first arguments given."""
@@ -22,7 +27,8 @@ class MixedBatch:
 
     `coefficients` `[T, L, K]` are those that compose, a bank's origin included; `statistics` maps
     the name of each to all tasks' own, `[T, channels]`. `task_of_row` `[B]`, int64, counts tasks
-    from 0; some may have no row. Raises `ValueError` on other shapes, no row, or a task beyond T.
+    from 0; some may have no row. Raises `ValueError` on other shapes, no row, or, in main memory, a
+    task beyond T: to look elsewhere would be to wait for a device.
     """
 
     coefficients: Tensor
@@ -38,6 +44,8 @@ class MixedBatch:
             )
         if not len(rows) or not shape[0]:
             raise ValueError(f"expected a row and a task, got {len(rows)} and {shape[0]}")
+        if not rows.is_cpu:
+            return
         first, last = int(rows.min()), int(rows.max())
         if first < 0 or last >= shape[0]:
             raise ValueError(f"expected tasks 0 to {shape[0] - 1}, got {first} to {last}")
@@ -52,6 +60,16 @@ class MixedBatch:
         if got != expected:
             wrong = sorted(set(got.items()) ^ set(expected.items()))
             raise ValueError(f"expected statistics of {tasks} tasks, got others: {wrong}"[:500])
+
+    def to(self, device: torch.device) -> "MixedBatch":
+        """The same batch with its tensors on `device`."""
+        if self.task_of_row.device == device:
+            return self
+        return MixedBatch(
+            self.coefficients.to(device),
+            self.task_of_row.to(device),
+            moved_together(self.statistics, device),
+        )
 
     def statistics_of_rows(self) -> dict[str, Tensor]:
         """Each row's statistics, `[B, channels]`, by name."""

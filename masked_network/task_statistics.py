@@ -71,6 +71,18 @@ def split_statistics(joined: Tensor, layers: Sequence[StatisticsLayer]) -> dict[
     return found
 
 
+def moved_together(statistics: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """The same on `device`, `[..., channels]` each, gone there in one piece.
+
+    As many copies as there are layers would take longer than the layers.
+    """
+    values = list(statistics.values())
+    if all(one.device == device for one in values):
+        return dict(statistics)
+    moved = torch.split(torch.cat(values, dim=-1).to(device), [one.shape[-1] for one in values], -1)
+    return dict(zip(statistics, moved, strict=True))
+
+
 class BatchNormalised:
     """A backbone that normalises by the batch's own statistics: for learning, never for serving.
 

@@ -6,9 +6,11 @@ from torch import nn
 
 from masked_network.backbones import build_backbone, forward
 from masked_network.composition import compose
+from masked_network.devices import CPU
 from masked_network.mixed_batch import MixedBatch
 from masked_network.stacked_bank import StackedBank
 from tests.mixed_batches import assert_same_logits, backbones, network_of, task_mixes
+from tests.stand_in_device import STAND_IN, stand_in_device
 
 Drawn = tuple[nn.Module, tuple[int, ...]]
 Mix = tuple[int, list[int]]
@@ -80,3 +82,17 @@ def test_statistics_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
     for statistics in (others, {}):
         with pytest.raises(ValueError, match=r"expected statistics of 2 tasks, got others: \[\('s"):
             network.composed(MixedBatch(batch.coefficients, batch.task_of_row, statistics), inputs)
+
+
+def test_a_batch_moves_to_a_device_with_all_its_statistics_in_one_piece() -> None:
+    backbone = build_backbone("resnet-18-small", (3, 8, 8), 5)
+    network = network_of(backbone, (3, 8, 8), "partition", 4)
+    batch, _ = network.batch(3, [2, 0, 1, 1])
+    assert batch.to(CPU) is batch
+    with stand_in_device() as there:
+        moved = batch.to(STAND_IN)
+        assert len(there.moved) == 3  # coefficients, whose rows they are, statistics
+        assert torch.equal(moved.task_of_row.cpu(), batch.task_of_row)
+        assert list(moved.statistics) == list(batch.statistics)
+        for name, values in batch.statistics.items():
+            assert torch.equal(moved.statistics[name].cpu(), values)

@@ -17,7 +17,11 @@ from masked_network.mask_bank import MaskBank
 from masked_network.signed_codes import SignedLayer, one_plane, one_plane_layers
 
 ComposedType = Literal["fp32", "fp16", "bf16"]
-COMPOSED_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+COMPOSED_DTYPES: Mapping[ComposedType, torch.dtype] = {
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+}
 
 _IN_REGISTERS = 256
 _BLOCK = 64

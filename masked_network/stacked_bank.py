@@ -48,8 +48,9 @@ class StackedBank:
             raise ValueError(f"expected coefficients {self._shape}, got {got}")
         of_rows = batch.coefficients[batch.task_of_row]  # [B, L, K]
         buffers = {
-            f"{name}.coefficients": of_rows[:, list(self._segments[f"{name}.weight"])]
+            f"{name}.coefficients": of_rows[:, own.start : own.stop]
             for name in self._layers.names
+            for own in (self._segments[f"{name}.weight"],)
         }
         return self._layers(buffers, batch, inputs)
 

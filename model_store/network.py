@@ -14,11 +14,18 @@ from masked_network.channel_groups import channel_segments
 from masked_network.compiled import compiled_kernels
 from masked_network.composition import compose
 from masked_network.frozen_weights import fingerprint, signed_constant_weights
+from masked_network.gpu_composition import GpuComposition
+from masked_network.gpu_kernels import gpu_kernels
 from masked_network.mask_bank import MaskBank
 from masked_network.one_pass_composition import OnePassComposition
 from masked_network.supermask import masked_weights
 from masked_network.task_inference import Candidates
-from masked_network.task_statistics import StatisticsLayer, statistics_layers, statistics_shapes
+from masked_network.task_statistics import (
+    StatisticsLayer,
+    moved_together,
+    statistics_layers,
+    statistics_shapes,
+)
 from model_store.bank_file import BANK_FILE, bank_of
 from model_store.coefficient_tensors import coefficients_of
 from model_store.errors import CorruptStore
@@ -72,9 +79,8 @@ class FrozenNetwork:
 
     def composed(self, artifact: TaskTensors) -> dict[str, Tensor]:
         """All that the task's forward pass needs, fp32: its weights, and its statistics if any."""
-        statistics = self.task_statistics(artifact)
-        moved = {name: values.to(self.device) for name, values in statistics.items()}
-        return self.composed_weights(artifact) | moved
+        statistics = moved_together(self.task_statistics(artifact), self.device)
+        return self.composed_weights(artifact) | statistics
 
     def task_statistics(self, artifact: TaskValues) -> dict[str, Tensor]:
         """The task's own means and variances in fp32, by name; none where nothing is normalised.
@@ -96,10 +102,12 @@ class FrozenNetwork:
     @cached_property
     def _compose(self) -> Callable[[Tensor], dict[str, Tensor]]:
         """Weights of coefficients, the same to the bit in one pass and without."""
-        kernels = compiled_kernels()
-        if kernels is not None:
-            # Many masks that overlap, a GPU, and codes beyond two bytes have no one pass.
-            with suppress(ValueError):
+        on_gpu, kernels = gpu_kernels(self.device), compiled_kernels()
+        # Codes beyond two bytes have no one pass, nor, in main memory, many masks that overlap.
+        with suppress(ValueError):
+            if on_gpu is not None:
+                return GpuComposition(self.weights, self.bank, on_gpu)
+            if kernels is not None:
                 return OnePassComposition(self.weights, self.bank, kernels)
         return partial(compose, self.weights, self.bank)
 

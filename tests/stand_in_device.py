@@ -28,14 +28,16 @@ class _There(Tensor):
 
     @staticmethod
     def __new__(cls, values: Tensor) -> "_There":
-        made: _There = Tensor._make_wrapper_subclass(
-            cls,
-            values.size(),
-            strides=values.stride(),
-            storage_offset=values.storage_offset(),
-            dtype=values.dtype,
-            device=STAND_IN,
-        )
+        # One made in inference mode could not be a view of one that was not.
+        with torch.inference_mode(False):
+            made: _There = Tensor._make_wrapper_subclass(
+                cls,
+                values.size(),
+                strides=values.stride(),
+                storage_offset=values.storage_offset(),
+                dtype=values.dtype,
+                device=STAND_IN,
+            )
         made.on_cpu = values
         return made
 

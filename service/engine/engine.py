@@ -10,6 +10,7 @@ from model_store.store import Store
 from service.engine.admission import BatchLimits
 from service.engine.batcher import Batcher
 from service.engine.composed_cache import ComposedCache
+from service.engine.exact_products import multiply_exactly
 from service.engine.fleet import Fleet, fleet_of, precision_of
 from service.engine.forward_pass import ForwardPass
 from service.engine.measured_costs import measured_costs
@@ -70,6 +71,7 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
     """Open the store and wire the parts. Raises the store's errors, or `ValueError`."""
     device = chosen_device(settings.device)
     telemetry.describe_build(device.type)
+    multiply_exactly(device)
     store = Store.open(settings.store)
     network = store.network.to(device)
     use_threads_that_help(network)

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from masked_network.compiled import compiled_kernels
 from masked_network.fused_batch import FusedBatch
+from masked_network.gpu_batch import GpuBatch
+from masked_network.gpu_kernels import gpu_kernels
 from masked_network.mixed_batch import MixedBatch
 from masked_network.stacked_bank import StackedBank
 from model_store.artifact_layout import ArtifactLayout
@@ -53,7 +55,8 @@ class MixedForward:
         )
         intensities = torch.from_numpy(np.concatenate([rows[index] for index in order]))
         inputs = self._network.manifest.preprocessing.to_inputs(intensities)
-        logits = self._run(batch, inputs).numpy()
+        device = self._network.device
+        logits = self._run(batch.to(device), inputs.to(device)).cpu().numpy()
         answers = np.split(logits, lengths.cumsum(0)[:-1].numpy())
         return [answer for _, answer in sorted(zip(order, answers, strict=True), key=_place)]
 
@@ -63,17 +66,17 @@ def _place(found: tuple[int, Rows]) -> int:
 
 
 def mixed_forward(network: FrozenNetwork) -> MixedForward | None:
-    """The best that there is here: fused by the compiled kernels, or over a bank of few masks.
+    """The best that there is here: fused by kernels of GPU or CPU, or over a bank of few masks.
 
-    None on a GPU, and where each task has to be composed.
+    None where each task has to be composed.
     """
-    if network.device.type != "cpu":
-        return None
     parts = network.backbone, network.weights, network.bank
-    kernels = compiled_kernels()
-    if kernels is not None:
-        # Many masks that overlap have no one plane of codes.
-        with suppress(ValueError):
+    on_gpu, kernels = gpu_kernels(network.device), compiled_kernels()
+    # On a CPU many masks that overlap, which have no one plane of codes, cannot be fused.
+    with suppress(ValueError):
+        if on_gpu is not None:
+            return MixedForward(network, "fused", GpuBatch(*parts, on_gpu))
+        if kernels is not None:
             return MixedForward(network, "fused", FusedBatch(*parts, kernels))
     if network.bank.size <= _MOST_STACKED:
         return MixedForward(network, "stacked", StackedBank(*parts))

@@ -78,14 +78,20 @@ class WeightsCodec:
 def composition(
     network: FrozenNetwork, precision: Precision
 ) -> Callable[[TaskTensors], dict[str, Tensor]]:
-    """A task's composed weights, to the bit as they come back of that precision; for any thread."""
-    if precision == "fp32":
+    """A task's composed weights, to the bit as they come back of that precision; for any thread.
+
+    They are there when it returns, on a GPU too: what composing takes is measured by its callers.
+    """
+    on_gpu = network.device.type == "cuda"
+    if precision == "fp32" and not on_gpu:
         return network.composed
     codec = WeightsCodec(network, precision)
 
     def rounded(artifact: TaskTensors) -> dict[str, Tensor]:
         composed = network.composed(artifact)
         codec.round_in_place(composed)
+        if on_gpu:
+            torch.cuda.synchronize(network.device)
         return composed
 
     return rounded

@@ -28,6 +28,7 @@ PROGRAMS: dict[str, Sequence[str]] = {
     "epoch_ratios": (),
     "epochs_from_each_start": (),
     "unknown_identity": (),
+    "gpu_kernels": (),
 }
 """By name, with what each is told in the quick form."""
 

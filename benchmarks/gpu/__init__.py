@@ -1,0 +1,1 @@
+"""What `benchmarks.gpu_kernels` measures with: networks made on the device, and its clock."""

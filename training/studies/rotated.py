@@ -23,14 +23,14 @@ CHOOSING = ((BETWEEN, 13), (BETWEEN, 49))
 RELATED = tuple(range(0, TASKS, 3))
 """What related tasks learned together, every 30 degrees, is where others start."""
 RELATED_STREAM = replace(STREAM, degrees=30.0)
-RELATED_FIT = FitOptions(6, 1e-3)
+RELATED_FIT = FitOptions(10, 1e-3)
 
 QUICK_TASKS = (4, 13, 28)
 
 BUDGETS = (1, 2, 4, EPOCHS)
 """Epochs; each is a run of its own, as the learning rate falls to zero within it."""
 
-SIZE = 2900
+SIZE = 3100
 RATES = (0.05, 0.1)
 
 MASK = tuned_mask(EPOCHS)

@@ -12,11 +12,13 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.claims_figure import claims_png
 from model_store.files import LocalFolder
 from training.studies.claims import CLAIMS_FILE, Claim, claims_json
 from training.studies.machine import machine_in_words
 from training.studies.tables import claims_table
 
+CLAIMS_FIGURE = "claims.png"
 RESULTS = Path(__file__).parent / "results"
 
 PROGRAMS: dict[str, Sequence[str]] = {
@@ -25,6 +27,7 @@ PROGRAMS: dict[str, Sequence[str]] = {
     "http_overhead": ("--seconds", "1", "--turns", "3"),
     "redis_tier": ("--quick",),
     "many_tasks": ("--tasks", "20000"),
+    "churn": ("--seconds", "120"),
     "epoch_ratios": (),
     "epochs_from_each_start": (),
     "unknown_identity": (),
@@ -38,7 +41,9 @@ def main(
     only: Annotated[
         list[str] | None, typer.Option(help="Run this program alone; may be given again.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The folder for results.md and claims.json.")] = RESULTS,
+    out: Annotated[
+        Path, typer.Option(help="The folder for results.md, claims.json and claims.png.")
+    ] = RESULTS,
 ) -> None:
     """Run, write the results, and exit 1 where a claim does not hold or a program failed."""
     asked = only or list(PROGRAMS)
@@ -60,8 +65,9 @@ def main(
         parts.append(f"## {name}\n\n```\n{printed.strip()}\n```")
         if done.returncode:
             failed.append(name)
-    parts.insert(1, claims_table(claims))
+    parts[1:1] = [claims_table(claims), f"![Claims and their bounds]({CLAIMS_FIGURE})"]
     files = LocalFolder(out)
+    files.write(CLAIMS_FIGURE, claims_png(claims))
     files.write("results.md", ("\n\n".join(parts) + "\n").encode())
     files.write(CLAIMS_FILE, claims_json(claims))
     typer.echo(f"{out}: {sum(claim.holds for claim in claims)} of {len(claims)} claims hold")

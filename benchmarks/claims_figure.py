@@ -42,7 +42,7 @@ def claims_png(claims: Sequence[Claim]) -> bytes:
     axes.barh(range(len(drawn)), lengths, color=colours, height=0.6)
     axes.set_yticks(range(len(drawn)), [_shortened(one.claim) for one, _ in drawn])
     axes.invert_yaxis()
-    axes.xaxis.set_major_formatter(lambda value, _: f"{2**value:g}x")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{2**value:.3g}x")
     axes.set_xlabel("better than its bound, by a factor", color=_INK, fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")

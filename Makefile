@@ -61,7 +61,7 @@ $(VENV)/.torch:
 	touch $@
 
 # Also compiles the kernels, where there is a compiler.
-$(VENV)/.runtime: $(VENV)/.torch pyproject.toml constraints.txt setup.py $(wildcard masked_network/*.cpp)
+$(VENV)/.runtime: $(VENV)/.torch pyproject.toml constraints.txt setup.py $(wildcard masked_network/*.?pp)
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[service,training]'
 	$(refuse_cuda)
 	touch $@

@@ -9,7 +9,8 @@ setup(
     ext_modules=[
         Extension(
             "masked_network._lanes",
-            sources=["masked_network/lanes.cpp", "masked_network/lookup.cpp"],
+            sources=[f"masked_network/{name}.cpp" for name in ("lanes", "lookup", "registers")],
+            depends=["masked_network/register_tables.hpp"],
             # What is off warns of nothing: vectors cross no library's border, and gcc 12 doubts
             # its own headers.
             extra_compile_args=["-std=c++17", "-O3", "-Wno-psabi", "-Wno-maybe-uninitialized"],

@@ -1,4 +1,4 @@
-"""The compiled library, where installing could build it: `lanes.cpp` and `lookup.cpp` by ctypes.
+"""The compiled library, where installing could build it, by ctypes: all that is C++ here.
 
 Only passes on what its callers have checked. Calls hold no lock of the interpreter.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 _LIBRARY = "_lanes"
-_VERSION = 1
+_VERSION = 2
 """What `impress_version` has to answer: a library of other sources is none."""
 
 
@@ -29,6 +29,18 @@ class Layer(ctypes.Structure):
     ]
 
 
+class RowLayer(ctypes.Structure):
+    """One linear layer as `impress_few_rows` takes it; its tensors must be kept as long."""
+
+    _fields_ = [
+        ("codes", ctypes.c_void_p),
+        ("masks", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("outputs", "terms", "entries", "high_bits")),
+        ("segment", ctypes.c_int64),
+        ("constant", ctypes.c_float),
+    ]
+
+
 @dataclass(frozen=True)
 class Kernels:
     """The library's functions on tensors: contiguous, in main memory, of the types said there."""
@@ -39,7 +51,7 @@ class Kernels:
     lanes: int
     """How many rows are computed side by side: 16, 8 or 4, as many as the machine can."""
     permutes_bytes: bool
-    """Whether 256 codes are looked up in registers, where the machine can."""
+    """Whether tables are looked up in registers, where the machine can."""
 
     def product(
         self,
@@ -56,6 +68,27 @@ class Kernels:
             *(task_of_row.data_ptr(), inputs.data_ptr(), outputs.data_ptr()),
             *(len(inputs), scratch.data_ptr(), self.lanes),
         )
+
+    def few_rows(
+        self,
+        layers: "ctypes.Array[RowLayer]",
+        tables: Tensor,
+        task_of_row: Tensor,
+        inputs: Tensor,
+        outputs: Tensor,
+        scratch: Tensor,
+    ) -> bool:
+        """Write the logits of rows of a network of these layers, a ReLU between each two.
+
+        `tables` `[T, L, entries]`; `scratch` `[2, outputs of the widest layer]`. Only where it
+        `permutes_bytes`; false where a table of more than 256 entries has more than 16 numbers.
+        """
+        done: int = self.library.impress_few_rows(
+            *(layers, len(layers), tables.data_ptr(), tables.stride(0), tables.stride(1)),
+            *(task_of_row.data_ptr(), inputs.data_ptr(), outputs.data_ptr(), len(inputs)),
+            *(scratch.data_ptr(), scratch.stride(0)),
+        )
+        return bool(done)
 
     def look_up(self, signed: Tensor, table: Tensor, composed: Tensor) -> None:
         """Write `table[signed]`; uint16 codes, words of 2 or 4 bytes."""
@@ -92,6 +125,11 @@ def _declared(library: ctypes.CDLL) -> Kernels:
         *(ctypes.POINTER(Layer), pointer, count, pointer, pointer, pointer),
         *(count, pointer, number),
     ]
+    library.impress_few_rows.argtypes = [
+        *(ctypes.POINTER(RowLayer), count, pointer, count, count, pointer, pointer, pointer),
+        *(count, pointer, count),
+    ]
+    library.impress_few_rows.restype = number
     library.impress_look_up.argtypes = [pointer, pointer, pointer, count, number]
     library.impress_look_up_bytes.argtypes = [pointer, pointer, pointer, pointer, count, number]
     for function in ("impress_product", "impress_look_up", "impress_look_up_bytes"):

@@ -6,6 +6,7 @@ own. A row's logits are those of its composed network but for the order of summi
 
 import copy
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 
 import torch
@@ -13,9 +14,11 @@ from torch import Tensor, nn
 
 from masked_network.compiled import Kernels
 from masked_network.composition import compose
+from masked_network.fully_connected import FullyConnected
 from masked_network.lane_layout import LaneLayout, lane_layout, tiled_codes
 from masked_network.mask_bank import MaskBank
 from masked_network.mixed_batch import MixedBatch, composed_by_task
+from masked_network.register_rows import MOST_ROWS, RegisterRows
 from masked_network.row_layers import RowLayers
 from masked_network.signed_codes import SignedLayer, one_plane, one_plane_layers
 
@@ -26,7 +29,8 @@ class FusedBatch:
     `kernels` are `compiled_kernels()`; where they are None each task is composed, and the answers
     are the same. With them a row's logits do not depend, to the bit, on what else is in its batch.
     Rows are computed side by side: 4 take as long as one, and 16, where a vector has so many lanes,
-    at most twice as long. Raises `ValueError` as `one_plane_layers` does.
+    at most twice as long. Fewer, of a fully connected network, go through registers one by one
+    where these hold their tables. Raises `ValueError` as `one_plane_layers` does.
     """
 
     def __init__(
@@ -42,10 +46,14 @@ class FusedBatch:
             composed_by_task, copy.deepcopy(backbone), partial(compose, weights, bank)
         )
         self._fused: RowLayers | None = None
+        self._few_rows: RegisterRows | None = None
         if kernels is not None:
             self._fused = RowLayers(
                 backbone, lambda name, layer: _FusedProduct(layer, layers[name], kernels)
             )
+            with suppress(ValueError):
+                if type(backbone) is FullyConnected:
+                    self._few_rows = RegisterRows(list(layers.values()), kernels)
 
     @property
     def compiled(self) -> bool:
@@ -66,6 +74,11 @@ class FusedBatch:
         if self._fused is None:
             return self._by_task(batch, inputs)
         tasks = batch.task_of_row.contiguous()
+        if self._few_rows is not None and len(inputs) <= MOST_ROWS:
+            batch.check(inputs, ())
+            logits = self._few_rows(tables, tasks, inputs.contiguous())
+            if logits is not None:
+                return logits
         buffers: dict[str, Tensor] = {}
         for name in self._fused.names:
             buffers |= {f"{name}.tables": tables, f"{name}.task_of_row": tasks}

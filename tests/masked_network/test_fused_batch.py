@@ -14,16 +14,35 @@ from masked_network.mixed_batch import MixedBatch
 from tests.mixed_batches import Network, assert_same_logits, backbones, network_of, task_mixes
 
 COMPILED = compiled_kernels()
+
+
+def registers_of(kernels: Kernels, lanes: int) -> bool:
+    # What permutes registers multiplies and adds in one, as the widest vectors do.
+    return kernels.permutes_bytes and lanes == kernels.lanes
+
+
 NARROWED = (
-    [replace(COMPILED, lanes=n) for n in (4, 8, 16) if n <= COMPILED.lanes] if COMPILED else []
+    [
+        replace(COMPILED, lanes=lanes, permutes_bytes=registers)
+        for lanes in (4, 8, 16)
+        for registers in (False, True)
+        if lanes <= COMPILED.lanes and (not registers or registers_of(COMPILED, lanes))
+    ]
+    if COMPILED
+    else []
 )
 WAYS: list[Kernels | None] = [None, *NARROWED]
 
-each_way = pytest.mark.parametrize(
-    "kernels", WAYS, ids=lambda k: f"{k.lanes} lanes" if k else "plain"
-)
 
-compiled_way = pytest.mark.parametrize("kernels", NARROWED, ids=lambda k: f"{k.lanes} lanes")
+def way(kernels: Kernels | None) -> str:
+    if kernels is None:
+        return "plain"
+    return f"{kernels.lanes} lanes{', few in registers' if kernels.permutes_bytes else ''}"
+
+
+each_way = pytest.mark.parametrize("kernels", WAYS, ids=way)
+
+compiled_way = pytest.mark.parametrize("kernels", NARROWED, ids=way)
 
 Drawn = tuple[nn.Module, tuple[int, ...]]
 Mix = tuple[int, list[int]]

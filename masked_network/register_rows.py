@@ -1,0 +1,91 @@
+"""A fully connected network laid out for `registers.cpp`, which computes few rows of any tasks."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from masked_network.compiled import Kernels, RowLayer
+from masked_network.signed_codes import SignedLayer
+
+MOST_ROWS = 3
+"""So many, one after another, are done sooner than four side by side by `lanes.cpp`."""
+
+_TILE = 64
+_LOW_BITS = 8
+_MOST_CODES = 1 << 12
+
+
+class RegisterRows:
+    """Linear layers, one after another with a ReLU between each two; for one thread at a time.
+
+    A row's logits are to the bit those of `lanes.cpp` at its widest. Raises `ValueError` where the
+    machine cannot, or a layer has more than 4,096 codes.
+    """
+
+    def __init__(self, layers: Sequence[SignedLayer], kernels: Kernels) -> None:
+        most = max(layer.entries for layer in layers)
+        if not kernels.permutes_bytes or most > _MOST_CODES:
+            raise ValueError(f"expected registers for at most {_MOST_CODES} codes, got {most}")
+        self._kernels = kernels
+        self._name, (_, self._row_length) = layers[0].name, layers[0].shape
+        self._outputs = layers[-1].shape[0]
+        self._scratch = torch.empty(2, max(layer.shape[0] for layer in layers))
+        self._kept = [_tiled(layer) for layer in layers]
+        self._layers = (RowLayer * len(layers))(
+            *(
+                RowLayer(
+                    codes=codes.data_ptr(),
+                    masks=masks.data_ptr(),
+                    outputs=layer.shape[0],
+                    terms=layer.shape[1],
+                    entries=layer.entries,
+                    high_bits=_high_bits(layer),
+                    segment=layer.segments.start,
+                    constant=layer.magnitude,
+                )
+                for layer, (codes, masks) in zip(layers, self._kept, strict=True)
+            )
+        )
+
+    def __call__(self, tables: Tensor, task_of_row: Tensor, inputs: Tensor) -> Tensor | None:
+        """Logits `[B, outputs]` by tables `[T, L, entries]`; None where these do not fit registers.
+
+        Those do not that say more than 16 numbers of more than 256 codes. All contiguous. Raises
+        `ValueError` on rows of another length.
+        """
+        rows = len(inputs)
+        if inputs.numel() != rows * self._row_length:
+            expected = f"expected rows of {self._row_length} channels"
+            raise ValueError(f"{self._name}: {expected}, got {tuple(inputs.shape[1:])}")
+        outputs = inputs.new_empty(rows, self._outputs)
+        done = self._kernels.few_rows(
+            self._layers, tables, task_of_row, inputs, outputs, self._scratch
+        )
+        return outputs if done else None
+
+
+def _high_bits(layer: SignedLayer) -> int:
+    return max(0, (layer.entries - 1).bit_length() - _LOW_BITS)
+
+
+def _tiled(layer: SignedLayer) -> tuple[Tensor, Tensor]:
+    """Lower bits of the codes, uint8 `[tiles, terms, 64]`, and the masks that `RowLayer` has."""
+    outputs, terms = layer.shape
+    bits = [
+        layer.negative,
+        *(layer.codes[0] >> _LOW_BITS + bit & 1 for bit in range(_high_bits(layer))),
+    ]
+    masks = torch.stack([_tiles(bit.view(outputs, terms)) for bit in bits], dim=2)
+    packed = np.packbits(masks.numpy().astype(np.bool_), axis=-1, bitorder="little")
+    codes = _tiles(layer.codes[0].view(outputs, terms)) & (1 << _LOW_BITS) - 1
+    return codes.to(torch.uint8), torch.from_numpy(packed)  # [tiles, terms, 1 + high bits, 8]
+
+
+def _tiles(values: Tensor) -> Tensor:
+    """`[outputs, terms]` to `[tiles, terms, 64]`, what is missing zero."""
+    outputs, terms = values.shape
+    whole = pad(values, (0, 0, 0, -outputs % _TILE))
+    return whole.view(-1, _TILE, terms).transpose(1, 2).contiguous()

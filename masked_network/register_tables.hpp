@@ -1,0 +1,122 @@
+// Tables held in vector registers: one look-up is of 64 codes, and gives the weights of 64 outputs.
+//
+// A table has `weights`, which takes 64 codes' lower 8 bits and the masks that `RowLayer` has, and
+// `place`, which says where among the weights that of an output is. For `registers.cpp` alone.
+
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <immintrin.h>
+
+#define IN_REGISTERS __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi")))
+#define INLINE static inline __attribute__((always_inline)) IN_REGISTERS
+
+namespace {
+
+constexpr int MOST_VALUES = 16;
+constexpr int64_t HALF = 128, PART = 2 * HALF;  // bytes in two registers, and codes of 8 bits
+
+// The numbers of a table of at most 256 entries, byte by byte.
+struct Bytes {
+    __m512i part[4][4];
+
+    INLINE Bytes of(const float* table, int64_t entries, float constant) {
+        alignas(64) uint8_t bytes[4][PART] = {};
+        for (int64_t entry = 0; entry < entries; entry++) {
+            const float worth = constant * table[entry];
+            uint32_t word;
+            std::memcpy(&word, &worth, sizeof word);
+            for (int byte = 0; byte < 4; byte++) bytes[byte][entry] = word >> 8 * byte;
+        }
+        Bytes made;
+        for (int byte = 0; byte < 4; byte++)
+            for (int part = 0; part < 4; part++)
+                made.part[byte][part] = _mm512_load_si512(bytes[byte] + 64 * part);
+        return made;
+    }
+
+    // Vector s of the weights has those of outputs 16 * q + 4 * s + r in lanes 4 * q + r.
+    static constexpr int64_t place(int64_t output) {
+        return output / 4 % 4 * 16 + output / 16 * 4 + output % 4;
+    }
+
+    INLINE void weights(const Bytes& table, __m512i code, const uint64_t* masks, __m512* weight) {
+        const __mmask64 upper = _mm512_movepi8_mask(code);
+        __m512i byte[4];
+        for (int b = 0; b < 4; b++)
+            byte[b] = _mm512_mask_blend_epi8(
+                upper, _mm512_permutex2var_epi8(table.part[b][0], code, table.part[b][1]),
+                _mm512_permutex2var_epi8(table.part[b][2], code, table.part[b][3]));
+        // Adding 128 to the last byte of a number turns its sign.
+        byte[3] = _mm512_mask_add_epi8(byte[3], masks[0], byte[3], _mm512_set1_epi8(-128));
+        const __m512i low0 = _mm512_unpacklo_epi8(byte[0], byte[1]);
+        const __m512i low1 = _mm512_unpackhi_epi8(byte[0], byte[1]);
+        const __m512i high0 = _mm512_unpacklo_epi8(byte[2], byte[3]);
+        const __m512i high1 = _mm512_unpackhi_epi8(byte[2], byte[3]);
+        weight[0] = _mm512_castsi512_ps(_mm512_unpacklo_epi16(low0, high0));
+        weight[1] = _mm512_castsi512_ps(_mm512_unpackhi_epi16(low0, high0));
+        weight[2] = _mm512_castsi512_ps(_mm512_unpacklo_epi16(low1, high1));
+        weight[3] = _mm512_castsi512_ps(_mm512_unpackhi_epi16(low1, high1));
+    }
+};
+
+// A table of few different numbers: for each entry its place among them, two entries a byte.
+template <int HIGH_BITS>
+struct Places {
+    static constexpr int PARTS = 1 << HIGH_BITS;
+    __m512i part[PARTS][2];
+    __m512 positive, negative;
+
+    // Vector s of the weights has those of outputs 4 * j + s in lanes j.
+    static constexpr int64_t place(int64_t output) { return output % 4 * 16 + output / 4; }
+
+    INLINE void weights(const Places& table, __m512i code, const uint64_t* masks, __m512* weight) {
+        __m512i found[PARTS];
+        for (int p = 0; p < PARTS; p++)
+            found[p] = _mm512_permutex2var_epi8(table.part[p][0], code, table.part[p][1]);
+        for (int bit = 0; bit < HIGH_BITS; bit++)
+            for (int p = 0; p < PARTS >> (bit + 1); p++)
+                found[p] = _mm512_mask_blend_epi8(masks[1 + bit], found[2 * p], found[2 * p + 1]);
+        const __mmask64 upper = _mm512_movepi8_mask(code);
+        const __m512i four = _mm512_mask_blend_epi8(upper, found[0], _mm512_srli_epi16(found[0], 4));
+        // The lower four bits of each byte, and above them ones where the weight is negative.
+        const __m512i sign = _mm512_movm_epi8(masks[0]);
+        __m512i place = _mm512_ternarylogic_epi32(four, sign, _mm512_set1_epi8(15), 0xe4);
+        // Of each number of 32 bits the lower five count.
+        for (int s = 0; s < 4; s++) {
+            weight[s] = _mm512_permutex2var_ps(table.positive, place, table.negative);
+            place = _mm512_srli_epi32(place, 8);
+        }
+    }
+
+    // False where there are more than 16 numbers.
+    INLINE bool of(const float* table, int64_t entries, float constant, Places* made) {
+        alignas(64) uint8_t bytes[PARTS][HALF] = {};
+        alignas(64) uint32_t values[MOST_VALUES] = {};
+        __m512i known = _mm512_setzero_si512();
+        int count = 0;
+        for (int64_t entry = 0; entry < entries; entry++) {
+            uint32_t word;
+            std::memcpy(&word, table + entry, sizeof word);
+            const __mmask16 all = static_cast<__mmask16>((1u << count) - 1);
+            uint32_t same = _mm512_mask_cmpeq_epi32_mask(all, known, _mm512_set1_epi32(word));
+            if (!same) {
+                if (count == MOST_VALUES) return false;
+                same = 1u << count;
+                values[count++] = word;
+                known = _mm512_load_si512(values);
+            }
+            const int shift = entry % PART < HALF ? 0 : 4;
+            bytes[entry / PART][entry % HALF] |= __builtin_ctz(same) << shift;
+        }
+        for (int p = 0; p < PARTS; p++)
+            for (int half = 0; half < 2; half++)
+                made->part[p][half] = _mm512_load_si512(bytes[p] + 64 * half);
+        const __m512 worth = _mm512_mul_ps(_mm512_castsi512_ps(known), _mm512_set1_ps(constant));
+        made->positive = worth;
+        made->negative = _mm512_xor_ps(worth, _mm512_set1_ps(-0.0f));
+        return true;
+    }
+};
+}  // namespace

@@ -1,0 +1,115 @@
+// Few rows through linear layers whose weights are composed in vector registers, never in memory.
+//
+// A row by itself: a lane is an output, and the table is looked up by permuting registers. A table
+// of at most 256 entries lies in them as the four bytes of each number; a larger one as places in a
+// list, where its numbers are no more than 16. Sums are those of `lanes.cpp`, to the bit. Checks
+// nothing: `compiled.py` calls it with what was checked.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include "register_tables.hpp"
+#define X86 1
+#endif
+
+extern "C" {
+
+// One linear layer as the rows take it; `compiled.py` has the same. Outputs lie in tiles of 64.
+struct RowLayer {
+    const uint8_t* codes;   // [tiles][terms][64]: the lower 8 bits of each code
+    const uint64_t* masks;  // [tiles][terms][1 + high_bits]: which weights are < 0, then code bits 8, 9..
+    int64_t outputs, terms, entries, high_bits;
+    int64_t segment;  // which of a task's tables is the layer's own, or its first
+    float constant;   // the magnitude of every weight
+};
+}
+
+#ifdef X86
+namespace {
+
+constexpr int64_t TILE = 64;
+
+template <class Table>
+INLINE void sum(const RowLayer& layer, const Table& table, const float* inputs, float* outputs) {
+    const uint8_t* codes = layer.codes;
+    const uint64_t* masks = layer.masks;
+    for (int64_t first = 0; first < layer.outputs; first += TILE) {
+        __m512 total[4] = {};
+        for (int64_t term = 0; term < layer.terms; term++) {
+            __m512 weight[4];
+            Table::weights(table, _mm512_loadu_si512(codes), masks, weight);
+            const __m512 input = _mm512_set1_ps(inputs[term]);
+            for (int s = 0; s < 4; s++) total[s] = _mm512_fmadd_ps(weight[s], input, total[s]);
+            codes += TILE;
+            masks += 1 + layer.high_bits;
+        }
+        float sums[TILE];
+        for (int s = 0; s < 4; s++) _mm512_storeu_ps(sums + 16 * s, total[s]);
+        const int64_t left = layer.outputs - first;
+        for (int64_t o = 0; o < (left < TILE ? left : TILE); o++)
+            outputs[first + o] = sums[Table::place(o)];
+    }
+}
+
+template <int HIGH_BITS>
+IN_REGISTERS bool sum_places(const RowLayer& layer, const float* table, const float* inputs,
+                             float* outputs) {
+    Places<HIGH_BITS> places;
+    if (!Places<HIGH_BITS>::of(table, layer.entries, layer.constant, &places)) return false;
+    sum(layer, places, inputs, outputs);
+    return true;
+}
+
+IN_REGISTERS bool layer_of_row(const RowLayer& layer, const float* table, const float* inputs,
+                               float* outputs) {
+    switch (layer.high_bits) {
+        case 0:
+            sum(layer, Bytes::of(table, layer.entries, layer.constant), inputs, outputs);
+            return true;
+        case 1:
+            return sum_places<1>(layer, table, inputs, outputs);
+        case 2:
+            return sum_places<2>(layer, table, inputs, outputs);
+        case 3:
+            return sum_places<3>(layer, table, inputs, outputs);
+        default:
+            return sum_places<4>(layer, table, inputs, outputs);
+    }
+}
+}  // namespace
+#endif
+
+extern "C" {
+
+// Rows through `count` layers with a ReLU between each two, only where `impress_permutes_bytes`.
+// 0 where a table of more than 256 entries has more than 16 numbers: nothing is to be read then.
+// A task's tables lie `task_stride` apart, those of its segments `segment_stride`; `scratch` has room
+// for two of the widest layer's outputs.
+int32_t impress_few_rows(const RowLayer* layers, int64_t count, const float* tables,
+                         int64_t task_stride, int64_t segment_stride, const int64_t* task_of_row,
+                         const float* inputs, float* outputs, int64_t rows, float* scratch,
+                         int64_t widest) {
+#ifdef X86
+    for (int64_t row = 0; row < rows; row++) {
+        const float* from = inputs + row * layers[0].terms;
+        const float* own = tables + task_of_row[row] * task_stride;
+        for (int64_t l = 0; l < count; l++) {
+            const RowLayer& layer = layers[l];
+            const bool last = l + 1 == count;
+            float* to = last ? outputs + row * layer.outputs : scratch + l % 2 * widest;
+            if (!layer_of_row(layer, own + layer.segment * segment_stride, from, to)) return 0;
+            // Not a number stays what it is.
+            for (int64_t o = 0; o < (last ? 0 : layer.outputs); o++) to[o] = to[o] < 0 ? 0 : to[o];
+            from = to;
+        }
+    }
+    return 1;
+#else
+    (void)layers, (void)count, (void)tables, (void)task_stride, (void)segment_stride;
+    (void)task_of_row, (void)inputs, (void)outputs, (void)rows, (void)scratch, (void)widest;
+    return 0;
+#endif
+}
+}

@@ -1,0 +1,98 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from masked_network.backbones import build_backbone
+from masked_network.compiled import Kernels, compiled_kernels
+from masked_network.fully_connected import FullyConnected
+from masked_network.mixed_batch import MixedBatch
+from masked_network.register_rows import RegisterRows
+from masked_network.signed_codes import one_plane, one_plane_layers
+from tests.mixed_batches import Network, assert_same_logits, network_of
+
+COMPILED = compiled_kernels()
+WAYS = [COMPILED] if COMPILED is not None and COMPILED.permutes_bytes else []
+
+with_registers = pytest.mark.parametrize("kernels", WAYS, ids=["this machine"][: len(WAYS)])
+
+
+def network(
+    inputs: int, hidden: tuple[int, int], outputs: int, kind: str, size: int, groups: int = 1
+) -> Network:
+    with torch.device("meta"):
+        backbone = FullyConnected((inputs,), outputs, hidden)
+    return network_of(backbone, (inputs,), kind, size, groups)
+
+
+def of_few_numbers(network: Network, tasks: int, numbers: int) -> Tensor:
+    generator = torch.Generator().manual_seed(numbers)
+    shape = (tasks, len(network.bank.codes), network.bank.size)
+    levels = torch.randn(*shape[:2], numbers, generator=generator)
+    places = torch.randint(numbers, shape, generator=generator)
+    return levels.gather(2, places)
+
+
+def in_registers(network: Network, batch: MixedBatch, inputs: Tensor, kernels: Kernels) -> Tensor:
+    rows = RegisterRows(one_plane_layers(network.weights, network.bank), kernels)
+    tables = one_plane(network.bank, batch.coefficients).contiguous()
+    logits = rows(tables, batch.task_of_row, inputs)
+    assert logits is not None
+    return logits
+
+
+@with_registers
+@given(
+    inputs=st.integers(1, 70),
+    hidden=st.tuples(st.integers(1, 140), st.integers(1, 70)),
+    outputs=st.integers(1, 13),
+    kind=st.sampled_from(["partition", "root", "ranked"]),
+    size=st.integers(1, 300) | st.integers(1, 4096),
+    numbers=st.integers(1, 16),
+    groups=st.sampled_from([1, 1, 3]),
+    tasks=st.lists(st.integers(0, 2), min_size=1, max_size=3),
+)
+def test_tables_of_few_numbers_answer_as_composing_does(
+    kernels: Kernels,
+    inputs: int,
+    hidden: tuple[int, int],
+    outputs: int,
+    kind: str,
+    size: int,
+    numbers: int,
+    groups: int,
+    tasks: list[int],
+) -> None:
+    made = network(inputs, hidden, outputs, kind, min(size, 4096 // groups), groups)
+    # The first layer, cut in groups, has a table a group: together no more than 16 numbers.
+    numbers = max(1, numbers // groups)
+    batch, rows = made.batch(3, tasks)
+    batch = MixedBatch(of_few_numbers(made, 3, numbers), batch.task_of_row)
+    assert_same_logits(in_registers(made, batch, rows, kernels), made.composed(batch, rows))
+
+
+@with_registers
+def test_what_registers_cannot_hold_is_left_to_others(kernels: Kernels) -> None:
+    made = network(40, (30, 10), 5, "partition", 257)
+    layers = one_plane_layers(made.weights, made.bank)
+    tasks, rows = torch.zeros(1, dtype=torch.int64), torch.ones(1, 40)
+    answer = RegisterRows(layers, kernels)
+    assert answer(of_few_numbers(made, 1, 16), tasks, rows) is not None
+    assert answer(torch.arange(3 * 257.0).view(1, 3, 257), tasks, rows) is None
+    larger = network(70, (70, 10), 5, "partition", 4097)
+    with pytest.raises(ValueError, match="at most 4096 codes, got 4097"):
+        RegisterRows(one_plane_layers(larger.weights, larger.bank), kernels)
+
+
+@with_registers
+def test_not_a_number_and_infinity_stay_what_they_are(kernels: Kernels) -> None:
+    backbone = build_backbone("lenet-300-100", (1, 5, 5), 10)
+    made = network_of(backbone, (1, 5, 5), "partition", 16)
+    batch, rows = made.batch(2, [0, 1])
+    rows[0, 0, 0, 0] = torch.nan
+    batch.coefficients[1, 2, 3] = torch.inf
+    expected = made.composed(batch, rows)
+    logits = in_registers(made, batch, rows, kernels)
+    assert bool(logits[0].isnan().all())
+    assert torch.equal(logits[1].isfinite(), expected[1].isfinite())

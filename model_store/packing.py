@@ -5,9 +5,19 @@ Bits are eight weights a byte, little-endian; indices are ascending, four bytes 
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from masked_network.quantisation import Bits
+
+
+def _levels_of_bytes(bits: Bits) -> NDArray[np.uint8]:
+    every = np.arange(256)[:, np.newaxis] >> np.arange(0, 8, bits)
+    return (every & (1 << bits) - 1).astype(np.uint8)  # [256, 8 / bits]
+
+
+# A look-up a byte takes a tenth of what shifting does, on a task alone.
+_LEVELS_OF_BYTES: dict[Bits, NDArray[np.uint8]] = {2: _levels_of_bytes(2), 4: _levels_of_bytes(4)}
 
 
 def pack_bits(mask: Tensor) -> Tensor:
@@ -44,11 +54,11 @@ def unpack_levels(packed: Tensor, bits: Bits, count: int) -> Tensor:
 
     Raises `ValueError` where the bits beyond the last level are set.
     """
-    shifts = (bits * torch.arange(8 // bits)).to(torch.uint8)
-    levels = (packed.unsqueeze(-1) >> shifts & (2**bits - 1)).flatten(-2)
-    if bool(levels[..., count:].any()):
+    of_bytes = _LEVELS_OF_BYTES[bits].take(packed.numpy(), axis=0)  # [..., bytes, 8 / bits]
+    levels = of_bytes.reshape(*packed.shape[:-1], -1)
+    if levels[..., count:].any():
         raise ValueError(f"padding bits beyond {count} levels are set")
-    return levels[..., :count]
+    return torch.from_numpy(levels[..., :count])
 
 
 def mask_indices(mask: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -44,25 +45,25 @@ class MixedForward:
         of_layout: dict[ArtifactLayout, list[int]] = {}
         for index, task in enumerate(tasks):
             of_layout.setdefault(task.layout, []).append(index)
-        order = [index for indices in of_layout.values() for index in indices]
         values = [stacked([tasks[index] for index in of]) for of in of_layout.values()]
         parts = [self._network.task_statistics(one) for one in values]
-        lengths = torch.tensor([len(rows[index]) for index in order])
+        order = [index for indices in of_layout.values() for index in indices]
+        lengths = [len(one) for one in rows]
         batch = MixedBatch(
-            torch.cat([self._network.coefficients(one) for one in values]),
-            torch.arange(len(order)).repeat_interleave(lengths),
-            {name: torch.cat([part[name] for part in parts]) for name in parts[0]},
+            _joined([self._network.coefficients(one) for one in values]),
+            torch.from_numpy(np.argsort(order).repeat(lengths)),
+            {name: _joined([part[name] for part in parts]) for name in parts[0]},
         )
-        intensities = torch.from_numpy(np.concatenate([rows[index] for index in order]))
+        intensities = torch.from_numpy(np.concatenate(rows))
         inputs = self._network.manifest.preprocessing.to_inputs(intensities)
         device = self._network.device
         logits = self._run(batch.to(device), inputs.to(device)).cpu().numpy()
-        answers = np.split(logits, lengths.cumsum(0)[:-1].numpy())
-        return [answer for _, answer in sorted(zip(order, answers, strict=True), key=_place)]
+        ends = accumulate(lengths)
+        return [logits[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
-def _place(found: tuple[int, Rows]) -> int:
-    return found[0]
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def mixed_forward(network: FrozenNetwork) -> MixedForward | None:

@@ -9,7 +9,10 @@ setup(
     ext_modules=[
         Extension(
             "masked_network._lanes",
-            sources=[f"masked_network/{name}.cpp" for name in ("lanes", "lookup", "registers")],
+            sources=[
+                f"masked_network/{name}.cpp"
+                for name in ("coefficients", "lanes", "lookup", "registers")
+            ],
             depends=["masked_network/register_tables.hpp"],
             # What is off warns of nothing: vectors cross no library's border, and gcc 12 doubts
             # its own headers.

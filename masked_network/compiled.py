@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 _LIBRARY = "_lanes"
-_VERSION = 2
+_VERSION = 3
 """What `impress_version` has to answer: a library of other sources is none."""
 
 
@@ -38,6 +38,16 @@ class RowLayer(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("outputs", "terms", "entries", "high_bits")),
         ("segment", ctypes.c_int64),
         ("constant", ctypes.c_float),
+    ]
+
+
+class Kept(ctypes.Structure):
+    """How tasks keep coefficients, as `impress_coefficients` takes it; its arrays must be kept."""
+
+    _fields_ = [
+        ("places", ctypes.c_void_p),
+        ("ends", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("layers", "count", "entries", "task_bytes", "bits")),
     ]
 
 
@@ -90,6 +100,19 @@ class Kernels:
         )
         return bool(done)
 
+    def coefficients(
+        self, kept: Kept, values: Tensor, scales: Tensor | None, coefficients: Tensor
+    ) -> bool:
+        """Write `[T, entries]` of values `[T, task_bytes]` and scales fp16 `[T, layers]`.
+
+        False where a task has bits beyond its last coefficient.
+        """
+        whole: int = self.library.impress_coefficients(
+            *(kept, values.data_ptr(), None if scales is None else scales.data_ptr()),
+            *(coefficients.numel() // kept.entries, coefficients.data_ptr()),
+        )
+        return bool(whole)
+
     def look_up(self, signed: Tensor, table: Tensor, composed: Tensor) -> None:
         """Write `table[signed]`; uint16 codes, words of 2 or 4 bytes."""
         self.library.impress_look_up(
@@ -130,6 +153,10 @@ def _declared(library: ctypes.CDLL) -> Kernels:
         *(count, pointer, count),
     ]
     library.impress_few_rows.restype = number
+    library.impress_coefficients.argtypes = [
+        *(ctypes.POINTER(Kept), pointer, pointer, count, pointer),
+    ]
+    library.impress_coefficients.restype = number
     library.impress_look_up.argtypes = [pointer, pointer, pointer, count, number]
     library.impress_look_up_bytes.argtypes = [pointer, pointer, pointer, pointer, count, number]
     for function in ("impress_product", "impress_look_up", "impress_look_up_bytes"):

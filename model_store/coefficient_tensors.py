@@ -6,11 +6,10 @@ In fp16; or in int8, or packed in four or two bits each, with a scale a layer.
 from collections.abc import Mapping
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from masked_network.quantisation import Bits, level_scales, to_levels
+from masked_network.quantisation import Bits, from_levels, level_scales, to_levels
 from model_store.packing import pack_levels, unpack_levels
 
 COEFFICIENTS = "coefficients"
@@ -53,47 +52,22 @@ def quantised(coefficients: Tensor, used: Tensor, precision: Precision) -> dict[
 def coefficients_of(tensors: Mapping[str, Tensor], used: Tensor) -> Tensor:
     """Coefficients `[L, K]` in fp32, zero where not `used`; of tensors whose shapes are right.
 
-    As `CoefficientReader` reads them, for whoever does so once.
+    Of the tensors of several tasks, stacked, `[T, L, K]`. Raises `ValueError` where bits beyond the
+    last of the packed coefficients are set.
     """
-    return CoefficientReader(used).read(tensors)
-
-
-class CoefficientReader:
-    """Reads tasks that have the same coefficients, those `used`, bool `[L, K]`.
-
-    Where each lies is found once, and numpy does the rest: on the few kilobytes of one task most of
-    the time is what an operation of torch takes to begin.
-    """
-
-    def __init__(self, used: Tensor) -> None:
-        self._shape = tuple(used.shape)
-        flat = used.flatten().numpy()
-        self._count = int(flat.sum())
-        # One more than there are is zero.
-        self._sources = np.where(flat, np.cumsum(flat) - 1, self._count)
-        # A layer that uses none takes any.
-        self._scales = np.maximum(np.cumsum(used.any(dim=1).numpy()) - 1, 0)
-
-    def read(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """Coefficients `[L, K]` in fp32, zero where not used; of tensors whose shapes are right.
-
-        Of the tensors of several tasks, stacked, `[T, L, K]`. Raises `ValueError` where bits beyond
-        the last of the packed coefficients are set.
-        """
-        values, precision = tensors[COEFFICIENTS], precision_of(tensors)
-        bits = packed_bits(precision)
-        if bits is not None:
-            values = unpack_levels(values.view(torch.uint8), bits, self._count)
-        numbers = values.numpy().astype(np.float32)
-        if bits is not None:
-            numbers -= (2**bits - 1) / 2  # as `from_levels` does
-        zero = np.zeros((*numbers.shape[:-1], 1), np.float32)
-        spread = np.concatenate([numbers, zero], axis=-1).take(self._sources, axis=-1)
-        read = torch.from_numpy(spread.reshape(*numbers.shape[:-1], *self._shape))
-        if precision != "fp16":
-            scales = tensors[SCALES].numpy().astype(np.float32).take(self._scales, axis=-1)
-            read *= torch.from_numpy(scales).unsqueeze(-1)
-        return read
+    values, precision = tensors[COEFFICIENTS], precision_of(tensors)
+    bits = packed_bits(precision)
+    if bits is not None:
+        values = unpack_levels(values.view(torch.uint8), bits, int(used.sum()))
+    spread = torch.zeros(*values.shape[:-1], *used.shape)
+    spread[..., used] = values.to(torch.float32)
+    if precision == "fp16":
+        return spread
+    scales = torch.ones(*values.shape[:-1], len(used))
+    scales[..., used.any(dim=1)] = tensors[SCALES].to(torch.float32)
+    if bits is not None:
+        return from_levels(spread, scales, bits).where(used, 0.0)
+    return spread * scales.unsqueeze(-1)
 
 
 def expected_coefficients(

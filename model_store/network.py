@@ -27,7 +27,7 @@ from masked_network.task_statistics import (
     statistics_shapes,
 )
 from model_store.bank_file import BANK_FILE, bank_of
-from model_store.coefficient_tensors import CoefficientReader
+from model_store.coefficient_reader import CoefficientReader
 from model_store.errors import CorruptStore
 from model_store.manifest import Manifest
 from model_store.statistics_tensor import statistics_of
@@ -124,7 +124,8 @@ class FrozenNetwork:
 
     @cached_property
     def _readers(self) -> dict[TaskKind, CoefficientReader]:
-        return {kind: CoefficientReader(used) for kind, used in self._used.items()}
+        kernels = compiled_kernels()
+        return {kind: CoefficientReader(used, kernels) for kind, used in self._used.items()}
 
     def origin_of(self, kind: TaskKind) -> Tensor:
         """What the coefficients that a task of that kind keeps are added to, fp32 `[L, K]`."""

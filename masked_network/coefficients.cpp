@@ -1,0 +1,80 @@
+// Coefficients of tasks out of the bits that they are kept in: each read once and put in its place.
+//
+// Checks nothing but what it says: `compiled.py` calls it with what was checked.
+
+#include <cstdint>
+#include <cstring>
+
+extern "C" {
+
+// How tasks of one kind and precision keep their coefficients; `compiled.py` has the same.
+struct Kept {
+    const int32_t* places;  // [count]: where among a task's `entries` each one belongs
+    const int32_t* ends;    // [layers]: where in that order those of each layer that has some end
+    int64_t layers, count, entries;
+    int64_t task_bytes;  // of one task's values; it has a scale a layer where `bits` is not 16
+    int64_t bits;        // 16: fp16; 8: int8; 4 or 2: levels around zero, the first one lowest
+};
+}
+
+namespace {
+
+float of_half(uint16_t half) {
+    const uint32_t sign = (half & 0x8000u) << 16, rest = half & 0x7fffu;
+    // Of a power of two too small, and mended by a product that is exact: so are subnormal numbers.
+    uint32_t word = rest << 13;
+    float value;
+    std::memcpy(&value, &word, sizeof value);
+    value *= 0x1p112f;
+    std::memcpy(&word, &value, sizeof word);
+    word |= sign | (rest >= 0x7c00u ? 0x7f800000u : 0u);
+    std::memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+float number(const uint8_t* values, int64_t index, int64_t bits) {
+    if (bits == 16) {
+        uint16_t half;
+        std::memcpy(&half, values + 2 * index, sizeof half);
+        return of_half(half);
+    }
+    if (bits == 8) return static_cast<int8_t>(values[index]);
+    const int64_t bit = index * bits, highest = (1 << bits) - 1;
+    return (values[bit / 8] >> bit % 8 & highest) - 0.5f * highest;
+}
+
+template <int64_t BITS>
+bool read(const Kept& kept, const uint8_t* values, const uint16_t* scales, float* coefficients) {
+    int64_t i = 0;
+    for (int64_t layer = 0; layer < kept.layers; layer++) {
+        const float scale = BITS < 16 ? of_half(scales[layer]) : 1.0f;
+        for (; i < kept.ends[layer]; i++)
+            coefficients[kept.places[i]] = number(values, i, BITS) * scale;
+    }
+    for (int64_t bit = kept.count * BITS; bit < 8 * kept.task_bytes; bit++)
+        if (values[bit / 8] >> bit % 8 & 1) return false;
+    return true;
+}
+}  // namespace
+
+extern "C" {
+
+// Writes [tasks][entries], zero where nothing is kept; 0 where a task has bits beyond its last.
+int32_t impress_coefficients(const Kept* kept, const uint8_t* values, const uint16_t* scales,
+                             int64_t tasks, float* coefficients) {
+    std::memset(coefficients, 0, sizeof(float) * tasks * kept->entries);
+    bool whole = true;
+    for (int64_t task = 0; task < tasks; task++) {
+        switch (kept->bits) {
+            case 16: whole &= read<16>(*kept, values, scales, coefficients); break;
+            case 8: whole &= read<8>(*kept, values, scales, coefficients); break;
+            case 4: whole &= read<4>(*kept, values, scales, coefficients); break;
+            default: whole &= read<2>(*kept, values, scales, coefficients);
+        }
+        values += kept->task_bytes;
+        scales += kept->layers;
+        coefficients += kept->entries;
+    }
+    return whole;
+}
+}

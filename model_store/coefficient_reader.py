@@ -1,0 +1,71 @@
+"""Coefficients of very many tasks that keep the same ones: where each belongs is found once."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from masked_network.compiled import Kept, Kernels
+from model_store.coefficient_tensors import (
+    COEFFICIENTS,
+    SCALES,
+    Precision,
+    coefficients_of,
+    precision_of,
+)
+
+_BITS: Mapping[Precision, tuple[int, int]] = {
+    "fp16": (16, 16),
+    "int8": (8, 8),
+    "int4": (4, 8),
+    "int2": (2, 16),
+}
+"""Of a coefficient, and of the words that several share."""
+
+
+class CoefficientReader:
+    """Reads tasks that have the `used` coefficients, bool `[L, K]`; any number of threads.
+
+    In one pass where there are `kernels`: on a task alone most of the time is what each operation
+    of torch takes to begin. The numbers are those of `coefficients_of`, to the bit.
+    """
+
+    def __init__(self, used: Tensor, kernels: Kernels | None) -> None:
+        self._used, self._kernels = used, kernels
+        counts = used.sum(dim=1)
+        self._places = used.flatten().nonzero().flatten().to(torch.int32)
+        self._ends = counts[counts > 0].cumsum(0).to(torch.int32)
+        self._kept = {precision: self._kept_in(precision) for precision in _BITS}
+
+    def read(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Coefficients `[L, K]` in fp32, zero where not used; of tensors whose types are right.
+
+        Of the tensors of several tasks, stacked, `[T, L, K]`. Raises `ValueError` where bits beyond
+        the last of the packed coefficients are set, or lengths are wrong.
+        """
+        if self._kernels is None:
+            return coefficients_of(tensors, self._used)
+        values, scales = tensors[COEFFICIENTS].contiguous(), tensors.get(SCALES)
+        kept, tasks = self._kept[precision_of(tensors)], values.shape[:-1]
+        if values.shape[-1] * values.itemsize != kept.task_bytes:
+            raise ValueError(f"expected {kept.task_bytes} bytes a task, got {list(values.shape)}")
+        if scales is not None:
+            scales = scales.contiguous()
+            if scales.shape != (*tasks, kept.layers):
+                raise ValueError(f"expected {kept.layers} scales, got {list(scales.shape)}")
+        read = torch.empty(*tasks, *self._used.shape)
+        if not self._kernels.coefficients(kept, values, scales, read):
+            raise ValueError(f"padding bits beyond {kept.count} levels are set")
+        return read
+
+    def _kept_in(self, precision: Precision) -> Kept:
+        bits, word_bits = _BITS[precision]
+        return Kept(
+            places=self._places.data_ptr(),
+            ends=self._ends.data_ptr(),
+            layers=len(self._ends),
+            count=len(self._places),
+            entries=self._used.numel(),
+            task_bytes=-(-len(self._places) * bits // word_bits) * word_bits // 8,
+            bits=bits,
+        )

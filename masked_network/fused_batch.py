@@ -22,6 +22,8 @@ from masked_network.register_rows import MOST_ROWS, RegisterRows
 from masked_network.row_layers import RowLayers
 from masked_network.signed_codes import SignedLayer, one_plane, one_plane_layers
 
+_ONE_TASK = torch.zeros(MOST_ROWS, dtype=torch.int64)
+
 
 class FusedBatch:
     """The network laid out once for batches of any tasks; for one thread at a time.
@@ -60,16 +62,30 @@ class FusedBatch:
         """Whether the compiled library computes."""
         return self._fused is not None
 
+    @property
+    def in_registers(self) -> bool:
+        """Whether `few_rows` may have answers."""
+        return self._few_rows is not None
+
+    def few_rows(self, coefficients: Tensor, inputs: Tensor) -> Tensor | None:
+        """Logits of at most `MOST_ROWS` rows of one task, `[L, K]`; None where `__call__` has to.
+
+        The same to the bit. Making a batch of one task takes as long as computing its row. Raises
+        `ValueError` as `__call__` does.
+        """
+        if self._few_rows is None or len(inputs) > MOST_ROWS:
+            return None
+        _check_floats(coefficients, inputs)
+        tables = one_plane(self._bank, coefficients).unsqueeze(0).contiguous()
+        return self._few_rows(tables, _ONE_TASK, inputs.contiguous())
+
     @torch.no_grad()
     def __call__(self, batch: MixedBatch, inputs: Tensor) -> Tensor:
         """Logits `[B, outputs]`, fp32, for inputs `[B, *input_shape]`.
 
         Raises `ValueError` on coefficients, statistics, rows or types that do not fit.
         """
-        for tensor in (batch.coefficients, inputs):
-            if tensor.dtype != torch.float32 or not tensor.is_cpu:
-                expected = "expected fp32 in main memory"
-                raise ValueError(f"{expected}, got {tensor.dtype} {tensor.device}")
+        _check_floats(batch.coefficients, inputs)
         tables = one_plane(self._bank, batch.coefficients).contiguous()  # [T, L, entries]
         if self._fused is None:
             return self._by_task(batch, inputs)
@@ -83,6 +99,13 @@ class FusedBatch:
         for name in self._fused.names:
             buffers |= {f"{name}.tables": tables, f"{name}.task_of_row": tasks}
         return self._fused(buffers, batch, inputs)
+
+
+def _check_floats(*tensors: Tensor) -> None:
+    for tensor in tensors:
+        if tensor.dtype != torch.float32 or not tensor.is_cpu:
+            expected = "expected fp32 in main memory"
+            raise ValueError(f"{expected}, got {tensor.dtype} {tensor.device}")
 
 
 class _FusedProduct(nn.Module):

@@ -49,10 +49,7 @@ def all_planes(bank: MaskBank, coefficients: Tensor) -> Tensor:
 
     Raises `ValueError` on another shape than `[..., L, K]`.
     """
-    expected = (len(bank.codes), bank.size)
-    if tuple(coefficients.shape[-2:]) != expected:
-        got = tuple(coefficients.shape[-2:])
-        raise ValueError(f"expected coefficients {expected}, got {got}")
+    _check_coefficients(bank, coefficients)
     return bank.tables(coefficients)
 
 
@@ -61,7 +58,16 @@ def one_plane(bank: MaskBank, coefficients: Tensor) -> Tensor:
 
     Raises `ValueError` as `all_planes` does.
     """
-    return all_planes(bank, coefficients).squeeze(-2)
+    _check_coefficients(bank, coefficients)
+    # Of disjoint masks the coefficients are the tables: nothing to do is done soonest.
+    return coefficients if bank.disjoint else bank.tables(coefficients).squeeze(-2)
+
+
+def _check_coefficients(bank: MaskBank, coefficients: Tensor) -> None:
+    expected = (len(bank.codes), bank.size)
+    if coefficients.shape[-2:] != expected:
+        got = tuple(coefficients.shape[-2:])
+        raise ValueError(f"expected coefficients {expected}, got {got}")
 
 
 def one_plane_layers(weights: Mapping[str, Tensor], bank: MaskBank) -> tuple[SignedLayer, ...]:

@@ -6,21 +6,15 @@ import torch
 from torch import Tensor
 
 from masked_network.compiled import Kept, Kernels
-from model_store.coefficient_tensors import (
-    COEFFICIENTS,
-    SCALES,
-    Precision,
-    coefficients_of,
-    precision_of,
-)
+from model_store.coefficient_tensors import COEFFICIENTS, SCALES, coefficients_of
 
-_BITS: Mapping[Precision, tuple[int, int]] = {
-    "fp16": (16, 16),
-    "int8": (8, 8),
-    "int4": (4, 8),
-    "int2": (2, 16),
+_BITS: Mapping[torch.dtype, tuple[int, int]] = {
+    torch.float16: (16, 16),
+    torch.int8: (8, 8),
+    torch.uint8: (4, 8),
+    torch.uint16: (2, 16),
 }
-"""Of a coefficient, and of the words that several share."""
+"""Of a coefficient, and of the words that several share, by the type, which tells the precision."""
 
 
 class CoefficientReader:
@@ -35,7 +29,8 @@ class CoefficientReader:
         counts = used.sum(dim=1)
         self._places = used.flatten().nonzero().flatten().to(torch.int32)
         self._ends = counts[counts > 0].cumsum(0).to(torch.int32)
-        self._kept = {precision: self._kept_in(precision) for precision in _BITS}
+        self._shape = tuple(used.shape)
+        self._kept = {dtype: self._kept_in(*bits) for dtype, bits in _BITS.items()}
 
     def read(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """Coefficients `[L, K]` in fp32, zero where not used; of tensors whose types are right.
@@ -46,20 +41,19 @@ class CoefficientReader:
         if self._kernels is None:
             return coefficients_of(tensors, self._used)
         values, scales = tensors[COEFFICIENTS].contiguous(), tensors.get(SCALES)
-        kept, tasks = self._kept[precision_of(tensors)], values.shape[:-1]
+        kept, tasks = self._kept[values.dtype], values.shape[:-1]
         if values.shape[-1] * values.itemsize != kept.task_bytes:
             raise ValueError(f"expected {kept.task_bytes} bytes a task, got {list(values.shape)}")
         if scales is not None:
             scales = scales.contiguous()
             if scales.shape != (*tasks, kept.layers):
                 raise ValueError(f"expected {kept.layers} scales, got {list(scales.shape)}")
-        read = torch.empty(*tasks, *self._used.shape)
+        read = torch.empty(tasks + self._shape)
         if not self._kernels.coefficients(kept, values, scales, read):
             raise ValueError(f"padding bits beyond {kept.count} levels are set")
         return read
 
-    def _kept_in(self, precision: Precision) -> Kept:
-        bits, word_bits = _BITS[precision]
+    def _kept_in(self, bits: int, word_bits: int) -> Kept:
         return Kept(
             places=self._places.data_ptr(),
             ends=self._ends.data_ptr(),

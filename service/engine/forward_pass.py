@@ -23,6 +23,6 @@ class ForwardPass:
     @torch.inference_mode()
     def __call__(self, weights: Mapping[str, Tensor], intensities: Rows) -> Rows:
         """Logits `[n, outputs]` for rows `[n, row_length]`."""
-        inputs = self._preprocessing.to_inputs(torch.from_numpy(intensities).to(self._device))
+        inputs = self._preprocessing.rows_to_inputs(intensities).to(self._device)
         logits: Rows = forward(self._backbone, weights, inputs).cpu().numpy()
         return logits

@@ -13,6 +13,7 @@ from masked_network.fused_batch import FusedBatch
 from masked_network.gpu_batch import GpuBatch
 from masked_network.gpu_kernels import gpu_kernels
 from masked_network.mixed_batch import MixedBatch
+from masked_network.register_rows import MOST_ROWS
 from masked_network.stacked_bank import StackedBank
 from model_store.artifact_layout import ArtifactLayout
 from model_store.network import FrozenNetwork
@@ -23,16 +24,20 @@ _MOST_STACKED = 16
 """Masks of a stacked bank: each is as large as the network's weights, and as much to compute."""
 
 RunMixed = Callable[[MixedBatch, Tensor], Tensor]
+RunFew = Callable[[Tensor, Tensor], Tensor | None]
 
 
 class MixedForward:
     """Logits of rows that belong to different tasks; for one thread at a time."""
 
-    def __init__(self, network: FrozenNetwork, name: str, run: RunMixed) -> None:
+    def __init__(
+        self, network: FrozenNetwork, name: str, run: RunMixed, run_few: RunFew | None = None
+    ) -> None:
         self.name = name
         """`fused` or `stacked`."""
         self._network = network
         self._run = run
+        self._run_few = run_few
 
     @staticmethod
     def takes(task: RegisteredTask) -> bool:
@@ -42,6 +47,19 @@ class MixedForward:
     @torch.inference_mode()
     def __call__(self, tasks: Sequence[RegisteredTask], rows: Sequence[Rows]) -> list[Rows]:
         """Logits `[n, outputs]` of each task's rows `[n, row_length]`; no task occurs twice."""
+        if self._run_few is not None and sum(map(len, rows)) <= MOST_ROWS:
+            few = [self._few(self._run_few, *one) for one in zip(tasks, rows, strict=True)]
+            answers = [one for one in few if one is not None]
+            if len(answers) == len(few):
+                return answers
+        return self._together(tasks, rows)
+
+    def _few(self, run: RunFew, task: RegisteredTask, rows: Rows) -> Rows | None:
+        inputs = self._network.manifest.preprocessing.rows_to_inputs(rows)
+        logits = run(self._network.coefficients(task), inputs)
+        return None if logits is None else logits.numpy()
+
+    def _together(self, tasks: Sequence[RegisteredTask], rows: Sequence[Rows]) -> list[Rows]:
         of_layout: dict[ArtifactLayout, list[int]] = {}
         for index, task in enumerate(tasks):
             of_layout.setdefault(task.layout, []).append(index)
@@ -54,8 +72,7 @@ class MixedForward:
             torch.from_numpy(np.argsort(order).repeat(lengths)),
             {name: _joined([part[name] for part in parts]) for name in parts[0]},
         )
-        intensities = torch.from_numpy(np.concatenate(rows))
-        inputs = self._network.manifest.preprocessing.to_inputs(intensities)
+        inputs = self._network.manifest.preprocessing.rows_to_inputs(np.concatenate(rows))
         device = self._network.device
         logits = self._run(batch.to(device), inputs.to(device)).cpu().numpy()
         ends = accumulate(lengths)
@@ -78,7 +95,9 @@ def mixed_forward(network: FrozenNetwork) -> MixedForward | None:
         if on_gpu is not None:
             return MixedForward(network, "fused", GpuBatch(*parts, on_gpu))
         if kernels is not None:
-            return MixedForward(network, "fused", FusedBatch(*parts, kernels))
+            fused = FusedBatch(*parts, kernels)
+            few = fused.few_rows if fused.in_registers else None
+            return MixedForward(network, "fused", fused, few)
     if network.bank.size <= _MOST_STACKED:
         return MixedForward(network, "stacked", StackedBank(*parts))
     return None

@@ -97,6 +97,18 @@ def test_what_else_is_in_a_batch_changes_no_bit_of_a_row(kernels: Kernels) -> No
 
 
 @each_way
+@pytest.mark.parametrize("kind", ["partition", "random"])
+def test_few_rows_of_a_task_have_the_bits_of_a_batch(kernels: Kernels | None, kind: str) -> None:
+    network = lenet(kind, 8)
+    batch, inputs = network.batch(2, [1, 1, 1, 1])
+    answer = fused(network, kernels)
+    few = answer.few_rows(batch.coefficients[1], inputs[:3])
+    assert (few is not None) == answer.in_registers
+    assert few is None or torch.equal(few, answer(batch, inputs)[:3])
+    assert answer.few_rows(batch.coefficients[1], inputs) is None
+
+
+@each_way
 def test_rows_in_another_order_of_memory_are_answered_alike(kernels: Kernels | None) -> None:
     backbone = build_backbone("resnet-18-small", (3, 8, 10), 5)
     network = network_of(backbone, (3, 8, 10), "partition", 16)

@@ -50,7 +50,8 @@ def _made_up(network: FrozenNetwork) -> RegisteredTask:
     artifact = TaskArtifact(
         TaskRecord(classes=("0",), made_for=made_for),
         {
-            **quantised(coefficients, used, "fp16"),
+            # As tasks are learned unless told otherwise. What finer ones take is learned of them.
+            **quantised(coefficients, used, "int4"),
             **packed_statistics(statistics, network.statistics),
         },
     )

@@ -90,12 +90,13 @@ class Kernels:
     ) -> bool:
         """Write the logits of rows of a network of these layers, a ReLU between each two.
 
-        `tables` `[T, L, entries]`; `scratch` `[2, outputs of the widest layer]`. Only where it
-        `permutes_bytes`; false where a table of more than 256 entries has more than 16 numbers.
+        `tables` `[T, L, entries]`, or of a task 0 alone `[L, entries]`; `scratch` `[2, outputs of
+        the widest layer]`. Only where it `permutes_bytes`; false where a table of more than 256
+        entries has more than 16 numbers.
         """
         done: int = self.library.impress_few_rows(
-            *(layers, len(layers), tables.data_ptr(), tables.stride(0), tables.stride(1)),
-            *(task_of_row.data_ptr(), inputs.data_ptr(), outputs.data_ptr(), len(inputs)),
+            *(layers, len(layers), tables.data_ptr(), tables.stride(0), tables.stride(-2)),
+            *(task_of_row.data_ptr(), inputs.data_ptr(), outputs.data_ptr(), inputs.shape[0]),
             *(scratch.data_ptr(), scratch.stride(0)),
         )
         return bool(done)

@@ -73,10 +73,10 @@ class FusedBatch:
         The same to the bit. Making a batch of one task takes as long as computing its row. Raises
         `ValueError` as `__call__` does.
         """
-        if self._few_rows is None or len(inputs) > MOST_ROWS:
+        if self._few_rows is None or inputs.shape[0] > MOST_ROWS:
             return None
         _check_floats(coefficients, inputs)
-        tables = one_plane(self._bank, coefficients).unsqueeze(0).contiguous()
+        tables = one_plane(self._bank, coefficients).contiguous()
         return self._few_rows(tables, _ONE_TASK, inputs.contiguous())
 
     @torch.no_grad()

@@ -53,10 +53,10 @@ class RegisterRows:
     def __call__(self, tables: Tensor, task_of_row: Tensor, inputs: Tensor) -> Tensor | None:
         """Logits `[B, outputs]` by tables `[T, L, entries]`; None where these do not fit registers.
 
-        Those do not that say more than 16 numbers of more than 256 codes. All contiguous. Raises
-        `ValueError` on rows of another length.
+        Those do not that say more than 16 numbers of more than 256 codes. Tables `[L, entries]` are
+        of a task 0 alone. All contiguous. Raises `ValueError` on rows of another length.
         """
-        rows = len(inputs)
+        rows = inputs.shape[0]
         if inputs.numel() != rows * self._row_length:
             expected = f"expected rows of {self._row_length} channels"
             raise ValueError(f"{self._name}: {expected}, got {tuple(inputs.shape[1:])}")

@@ -48,7 +48,7 @@ class CoefficientReader:
             scales = scales.contiguous()
             if scales.shape != (*tasks, kept.layers):
                 raise ValueError(f"expected {kept.layers} scales, got {list(scales.shape)}")
-        read = torch.empty(tasks + self._shape)
+        read = torch.empty((*tasks, *self._shape))
         if not self._kernels.coefficients(kept, values, scales, read):
             raise ValueError(f"padding bits beyond {kept.count} levels are set")
         return read

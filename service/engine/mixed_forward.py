@@ -44,7 +44,6 @@ class MixedForward:
         """Whether a task's kind can share a pass: one that has no mask of its own."""
         return task.kind == "coefficients"
 
-    @torch.inference_mode()
     def __call__(self, tasks: Sequence[RegisteredTask], rows: Sequence[Rows]) -> list[Rows]:
         """Logits `[n, outputs]` of each task's rows `[n, row_length]`; no task occurs twice."""
         if self._run_few is not None and sum(map(len, rows)) <= MOST_ROWS:
@@ -59,6 +58,7 @@ class MixedForward:
         logits = run(self._network.coefficients(task), inputs)
         return None if logits is None else logits.numpy()
 
+    @torch.inference_mode()
     def _together(self, tasks: Sequence[RegisteredTask], rows: Sequence[Rows]) -> list[Rows]:
         of_layout: dict[ArtifactLayout, list[int]] = {}
         for index, task in enumerate(tasks):

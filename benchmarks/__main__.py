@@ -24,6 +24,7 @@ RESULTS = Path(__file__).parent / "results"
 PROGRAMS: dict[str, Sequence[str]] = {
     "mixed_batches": (),
     "working_set": ("--quick",),
+    "cold_rows": ("--quick",),
     "http_overhead": ("--seconds", "1", "--turns", "3"),
     "redis_tier": ("--quick",),
     "many_tasks": ("--tasks", "20000"),

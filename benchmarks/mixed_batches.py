@@ -29,11 +29,13 @@ from masked_network.task_statistics import statistics_layers
 from training.studies.claims import Claim, at_least, at_most, claims_json
 
 ROWS = 64
+ONE_RESIDENT = "1 row, its task's weights at hand"
 RESIDENT = "64 rows of one task, its weights at hand"
 FUSED = "64 rows of 64 tasks, fused"
 COPY = "copying composed weights"
 COMPOSE = "composing in one pass"
 PARTITION = "partition of 256, fp16"
+BY_ROOT = "partition of 1,024 by root, int4"
 
 Ways = dict[str, tuple[Callable[[], object], int]]
 """What is measured, and of how many rows."""
@@ -49,10 +51,12 @@ class Subject:
     stacked: tuple[int, ...]
     least_throughput: float
     most_copies: float = 1.5
+    most_for_one_row: float | None = None
+    """Times of a row on weights at hand; None where nothing is claimed of a row by itself."""
 
 
 SUBJECTS = (
-    Subject("lenet-300-100", (1, 28, 28), 100, (10, 64), 0.2),
+    Subject("lenet-300-100", (1, 28, 28), 100, (10, 64), 0.2, most_for_one_row=1.3),
     Subject("resnet-18-small", (3, 32, 32), 10, (8,), 0.5),
 )
 
@@ -78,7 +82,7 @@ def measure(subject: Subject) -> list[Claim]:
     multipliers = {name: torch.randn_like(weight) for name, weight in weights.items()}
     banks: dict[str, tuple[MaskBank, Bits | None]] = {
         PARTITION: (partition_bank(layers, 256, 2), None),
-        "partition of 1,024 by root, int4": (partition_bank(layers, 1024, 2, "root"), 4),
+        BY_ROOT: (partition_bank(layers, 1024, 2, "root"), 4),
         "ranked of 3,200 by root, int2": (ranked_bank(layers, 3200, 2, "root", multipliers), 2),
     }
     inputs = torch.randn(ROWS, *subject.input_shape)
@@ -140,10 +144,7 @@ def dense_ways(
             forward(backbone, composed, inputs[row : row + 1])
 
     return {
-        "1 row, its task's weights at hand": (
-            partial(forward, backbone, resident[0], inputs[:1]),
-            1,
-        ),
+        ONE_RESIDENT: (partial(forward, backbone, resident[0], inputs[:1]), 1),
         RESIDENT: (partial(forward, backbone, resident[0], inputs), ROWS),
         "64 rows of 64 tasks, all their weights at hand": (each, ROWS),
         COPY: (lambda: [weight.clone() for weight in weights.values()], 1),
@@ -203,12 +204,13 @@ def median_seconds(ways: Ways, repeats: int) -> dict[str, float]:
 
 
 def claims_of(subject: Subject, medians: Mapping[str, float]) -> list[Claim]:
-    """What is claimed of a partition of 256; without kernels, the same of nothing measured."""
+    """What is claimed of partitions; without kernels, the same of nothing measured."""
     fused = medians.get(f"{FUSED}, {PARTITION}")
     composing = medians.get(f"{COMPOSE}, {PARTITION}")
-    throughput = round(medians[RESIDENT] / fused, 3) if fused else None
-    copies = round(composing / medians[COPY], 3) if composing else None
+    throughput = ratio_of(medians[RESIDENT], fused)
+    copies = ratio_of(composing, medians[COPY])
     return [
+        *one_row_claims(subject, medians),
         at_least(
             f"{subject.name}, {PARTITION}: {FUSED}, against {RESIDENT}",
             throughput,
@@ -222,6 +224,26 @@ def claims_of(subject: Subject, medians: Mapping[str, float]) -> list[Claim]:
             "ratio of medians",
         ),
     ]
+
+
+def one_row_claims(subject: Subject, medians: Mapping[str, float]) -> list[Claim]:
+    """Of a row by itself, which no other row shares the look-ups with."""
+    if subject.most_for_one_row is None:
+        return []
+    return [
+        at_most(
+            f"{subject.name}, {bank}: 1 row, fused, against {ONE_RESIDENT}",
+            ratio_of(medians.get(f"1 row, fused, {bank}"), medians[ONE_RESIDENT]),
+            subject.most_for_one_row,
+            "ratio of medians",
+        )
+        for bank in (PARTITION, BY_ROOT)
+    ]
+
+
+def ratio_of(seconds: float | None, of: float | None) -> float | None:
+    """None where either was not measured."""
+    return None if seconds is None or of is None else round(seconds / of, 3)
 
 
 if __name__ == "__main__":

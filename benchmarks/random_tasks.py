@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from masked_network.mask_bank import BankKind
+from masked_network.mask_bank import BankKind, Spread
 from masked_network.task_statistics import statistics_shapes
-from model_store.coefficient_tensors import quantised
+from model_store.coefficient_tensors import Precision, quantised
 from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
 from model_store.statistics_tensor import packed_statistics
@@ -27,15 +27,19 @@ IMAGES: Mapping[str, Preprocessing] = {
 }
 
 
-def random_network(backbone: str, kind: BankKind = "partition", size: int = 256) -> FrozenNetwork:
-    """A network over a partition of so many in every layer, or random masks that keep half."""
+def random_network(
+    backbone: str, kind: BankKind = "partition", size: int = 256, spread: Spread = "even"
+) -> FrozenNetwork:
+    """A network over a partition of so many in a layer, or random masks that keep half."""
     density = 0.5 if kind == "random" else None
-    options = BankOptions(kind=kind, size=size, density=density, backbone=backbone)
+    options = BankOptions(kind=kind, size=size, density=density, backbone=backbone, spread=spread)
     return new_network(options, IMAGES[backbone], _no_images, FitOptions(1, 0.1))
 
 
-def random_tasks(network: FrozenNetwork, tasks: int) -> Iterator[tuple[str, TaskArtifact]]:
-    """Names and artifacts in fp16, each with a record as the trainer writes it."""
+def random_tasks(
+    network: FrozenNetwork, tasks: int, precision: Precision = "fp16"
+) -> Iterator[tuple[str, TaskArtifact]]:
+    """Names and artifacts, each with a record as the trainer writes it."""
     used = network.used_by("coefficients")
     made_for = MadeFor.of(network.manifest, uses_bank=True)
     statistics = packed_statistics(_statistics(network), network.statistics)
@@ -44,7 +48,7 @@ def random_tasks(network: FrozenNetwork, tasks: int) -> Iterator[tuple[str, Task
         provenance: dict[str, str | int | float] = {"data": "random", "index": index}
         record = TaskRecord(classes=CLASSES, made_for=made_for, provenance=provenance)
         drawn = torch.randn(used.shape, generator=generator)
-        yield task_name(index), TaskArtifact(record, quantised(drawn, used, "fp16") | statistics)
+        yield task_name(index), TaskArtifact(record, quantised(drawn, used, precision) | statistics)
 
 
 def task_name(index: int) -> str:

@@ -31,8 +31,8 @@ class FusedBatch:
     `kernels` are `compiled_kernels()`; where they are None each task is composed, and the answers
     are the same. With them a row's logits do not depend, to the bit, on what else is in its batch.
     Rows are computed side by side: 4 take as long as one, and 16, where a vector has so many lanes,
-    at most twice as long. Fewer, of a fully connected network, go through registers one by one
-    where these hold their tables. Raises `ValueError` as `one_plane_layers` does.
+    at most twice as long. Few, of a fully connected network, go through registers one by one, where
+    these hold their tables: that is sooner. Raises `ValueError` as `one_plane_layers` does.
     """
 
     def __init__(

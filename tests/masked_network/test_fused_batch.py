@@ -11,6 +11,7 @@ from masked_network.backbones import build_backbone
 from masked_network.compiled import Kernels, compiled_kernels
 from masked_network.fused_batch import FusedBatch
 from masked_network.mixed_batch import MixedBatch
+from masked_network.register_rows import MOST_ROWS
 from tests.mixed_batches import Network, assert_same_logits, backbones, network_of, task_mixes
 
 COMPILED = compiled_kernels()
@@ -100,11 +101,11 @@ def test_what_else_is_in_a_batch_changes_no_bit_of_a_row(kernels: Kernels) -> No
 @pytest.mark.parametrize("kind", ["partition", "random"])
 def test_few_rows_of_a_task_have_the_bits_of_a_batch(kernels: Kernels | None, kind: str) -> None:
     network = lenet(kind, 8)
-    batch, inputs = network.batch(2, [1, 1, 1, 1])
+    batch, inputs = network.batch(2, [1] * (MOST_ROWS + 1))
     answer = fused(network, kernels)
-    few = answer.few_rows(batch.coefficients[1], inputs[:3])
+    few = answer.few_rows(batch.coefficients[1], inputs[:MOST_ROWS])
     assert (few is not None) == answer.in_registers
-    assert few is None or torch.equal(few, answer(batch, inputs)[:3])
+    assert few is None or torch.equal(few, answer(batch, inputs)[:MOST_ROWS])
     assert answer.few_rows(batch.coefficients[1], inputs) is None
 
 

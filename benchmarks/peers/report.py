@@ -1,0 +1,78 @@
+"""The table of one bank, and what is claimed of it."""
+
+from collections.abc import Sequence
+
+from benchmarks.peers.measuring import Measured
+from benchmarks.peers.roster import MOSEC, Peer
+from training.studies.claims import Claim, at_least, at_most
+
+LEAST_OVER_MOSEC = {"Zipf": 2.0, "uniform": 3.0}
+LEAST_HOT_RATE = 4650
+MOST_P99_MS = 5
+
+
+def table(workloads: Sequence[str], ours: Measured, others: Sequence[Measured]) -> str:
+    """Requests a second, how many times as many the service answers, and processor time of each."""
+    width = 28
+    lines = [" " * width + "".join(f"{workload:>{width}}" for workload in workloads)]
+    for one in (ours, *others):
+        cells = "".join(f"{_cell(ours, one, workload):>{width}}" for workload in workloads)
+        said = f"  not measured: {one.why_not}" if one.why_not else ""
+        lines.append(f"{one.peer.name:{width}}{cells if one.rates else ''}{said}")
+    for workload, (median, p99) in ours.latencies_ms.items():
+        rate = ours.rates[workload] / 2
+        lines.append(
+            f"this service at {rate:,.0f} a second, {workload}: median {median:.2f} ms, "
+            f"p99 {p99:.2f} ms"
+        )
+    return "\n".join(lines)
+
+
+def _cell(ours: Measured, one: Measured, workload: str) -> str:
+    rate = one.rates.get(workload)
+    if rate is None:
+        return "-"
+    own = ours.rates.get(workload)
+    times = "" if one is ours or own is None else f" ({own / rate:.2f})"
+    return f"{rate:,.0f}{times} {one.processor_us[workload]:,.0f} us"
+
+
+def claims_of(bank: str, ours: Measured, others: Sequence[Measured]) -> list[Claim]:
+    """Over mosec, with batches and without, and of the service alone.
+
+    What was not measured does not hold.
+    """
+    claims = []
+    for kind, bound in LEAST_OVER_MOSEC.items():
+        for peer in MOSEC:
+            rate, reference = _rate(ours, kind), _rate(_of(peer, others), kind)
+            ratio = None if rate is None or reference is None else round(rate / reference, 2)
+            claim = f"{bank}, {kind}: requests a second over those of {peer.name}"
+            claims.append(at_least(claim, ratio, bound, "times"))
+    slowest = max((p99 for _, p99 in ours.latencies_ms.values()), default=None)
+    hot = _rate(ours, "one hot task")
+    return [
+        *claims,
+        at_least(
+            f"{bank}, one hot task: requests a second",
+            None if hot is None else round(hot),
+            LEAST_HOT_RATE,
+            "requests a second",
+        ),
+        at_most(
+            f"{bank}: p99 at half of the service's own saturation, the worst of the workloads",
+            None if slowest is None else round(slowest, 2),
+            MOST_P99_MS,
+            "ms",
+        ),
+    ]
+
+
+def _of(peer: Peer, others: Sequence[Measured]) -> Measured | None:
+    return next((one for one in others if one.peer is peer), None)
+
+
+def _rate(measured: Measured | None, kind: str) -> float | None:
+    if measured is None:
+        return None
+    return next((rate for name, rate in measured.rates.items() if name.startswith(kind)), None)

@@ -20,7 +20,7 @@ TORCH_SOURCE ?= $(if $(PIP_FIND_LINKS),,--extra-index-url https://download.pytor
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve demo test check format lint types bench report lock clean
+.PHONY: serve demo test check format lint types bench peers report lock clean
 
 serve: demo
 	STORE=$(STORE) PORT=$(PORT) $(BIN)/impress-serve
@@ -48,6 +48,10 @@ format: $(VENV)/.test
 # make bench QUICK=1 takes minutes; both write benchmarks/results and end with 1 where a bound is missed.
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+# The environments of the servers that the service is compared with; python -m benchmarks.against_peers compares.
+peers: $(VENV)/.test
+	$(BIN)/python -m benchmarks.against_peers --install
 
 # Killed and started again it goes on; it ends with 1 where a claim does not hold.
 report: $(VENV)/.runtime
@@ -100,4 +104,4 @@ lock:
 	rm -rf $(VENV).lock
 
 clean:
-	rm -rf $(VENV) build *.egg-info masked_network/*.so
+	rm -rf $(VENV) .venv-peers build *.egg-info masked_network/*.so

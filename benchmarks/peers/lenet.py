@@ -111,5 +111,5 @@ def _composer(weights: Floats, bank: NDArray[np.generic]) -> Callable[[Floats], 
     if bank.ndim == 1:
         groups = bank.astype(np.intp)
         return lambda own: weights * own.take(groups)
-    masked = (bank * weights).astype(np.float32)
+    masked = bank.astype(np.float32) * weights
     return lambda own: own @ masked

@@ -40,6 +40,7 @@ if __name__ == "__main__":
         _node_ip_address="127.0.0.1",
     )
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
-    serve.run(Rows.bind(), route_prefix="/")
+    application = Rows.bind()  # type: ignore[attr-defined] # what the decorator adds
+    serve.run(application, route_prefix="/")
     while True:
         time.sleep(60)

@@ -10,9 +10,20 @@ import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 TEMPORARY_PREFIX = ".tmp-"
+
+
+class Stamp(NamedTuple):
+    """What a file's change shows in, but for one right after another."""
+
+    size: int
+    """In bytes."""
+    file: tuple[int, ...]
+    """Which file it is: another one that takes its path has another."""
+    changed_ns: int
+    """When it was last changed, by the clock of where it lies."""
 
 
 class Files(Protocol):
@@ -26,6 +37,9 @@ class Files(Protocol):
 
     def size(self, path: str) -> int:
         """The file's length in bytes. Raises `FileNotFoundError`."""
+
+    def stamp(self, path: str) -> Stamp:
+        """The file's stamp. Raises `FileNotFoundError`."""
 
     def write(self, path: str, data: bytes) -> None:
         """Make `data` the file's content, atomically and durably, replacing what was there."""
@@ -64,6 +78,11 @@ class LocalFolder:
 
     def size(self, path: str) -> int:
         return (self.root / path).stat().st_size
+
+    def stamp(self, path: str) -> Stamp:
+        found = (self.root / path).stat()
+        # Not when it was written, which whoever restores a file can set.
+        return Stamp(found.st_size, (found.st_dev, found.st_ino), found.st_ctime_ns)
 
     def write(self, path: str, data: bytes) -> None:
         target = self.root / path

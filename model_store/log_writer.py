@@ -80,6 +80,7 @@ class LogWriter:
 
         What is unreadable belongs to no task that can be named, and is dropped.
         """
+        self._log.recheck()
         number = SegmentList(self._log.segments).next_number
         numbers: list[int] = []
         try:

@@ -9,6 +9,7 @@ import zlib
 from dataclasses import dataclass
 
 from model_store.errors import CorruptStore
+from model_store.files import Files
 
 SEGMENTS_FOLDER = "segments"
 LIST_FILE = f"{SEGMENTS_FOLDER}/list.json"
@@ -32,6 +33,14 @@ class SegmentList:
         """One line of JSON, with a checksum of the numbers."""
         said = {"version": _VERSION, "segments": self.numbers, "crc32": _checksum(self.numbers)}
         return json.dumps(said).encode() + b"\n"
+
+    @classmethod
+    def read(cls, files: Files) -> "SegmentList":
+        """The store's list as it is now. Raises `CorruptStore`."""
+        try:
+            return cls.from_bytes(files.read(LIST_FILE))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise CorruptStore(f"{LIST_FILE}: missing") from error
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "SegmentList":

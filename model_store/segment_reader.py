@@ -44,9 +44,9 @@ class SegmentReader:
         """Everything in a segment from one byte to another, in order."""
         return scan(self._part(segment), segment, start, end)
 
-    def entry(self, place: Place) -> Entry:
-        """The entry that lies there, by either of its heads. Raises `CorruptArtifact`."""
-        return _entry(self._part(place.segment), place)
+    def entry(self, task_id: str, place: Place) -> Entry:
+        """The task's entry that lies there, by either of its heads. Raises `CorruptArtifact`."""
+        return _entry(self._part(place.segment), task_id, place)
 
     def read(self, entry: Entry) -> bytes:
         """An entry's content. Raises `CorruptArtifact`."""
@@ -60,6 +60,7 @@ class SegmentReader:
         """The tasks' entries with their contents, unchecked; quick where the places ascend.
 
         An entry has the very name that came with its place, so that nobody comes to keep another.
+        Raises `CorruptArtifact` where a place holds another entry now, or none.
         """
         window, segment, start = b"", 0, 0
 
@@ -72,7 +73,9 @@ class SegmentReader:
                 length = max(place.end - start, _WINDOW_BYTES)
                 window = self._files.read_part(segment_path(segment), start, length)
             found = entry_at(window, place.start - start, segment, place.start)
-            entry = Entry(task_id, *(found or _entry(part, place))[1:])
+            if found is None or found.task_id != task_id or found.end != place.end:
+                found = _entry(part, task_id, place)
+            entry = Entry(task_id, *found[1:])
             at = entry.content_start - start
             yield entry, memoryview(window)[at : at + entry.length]
 
@@ -89,9 +92,9 @@ def check_content(entry: Entry, content: bytes | memoryview) -> None:
         )
 
 
-def _entry(part: Part, place: Place) -> Entry:
+def _entry(part: Part, task_id: str, place: Place) -> Entry:
     found = next(scan(part, *place), None)
-    if isinstance(found, Entry):
+    if isinstance(found, Entry) and found.task_id == task_id and found.place == place:
         return found
     where = f"{segment_path(place.segment)}: byte {place.start}"
     raise CorruptArtifact(f"{where}: an entry that was there is damaged")

@@ -1,63 +1,22 @@
-"""A store's segments read as one log: where each task's current entry lies. Changes nothing.
+"""A store's segments read as one log: each task's current content, and its earlier ones.
 
-For one thread at a time; other processes append and compact meanwhile, and are caught up with.
+Changes nothing. For one thread at a time, as its index is.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain
+from operator import itemgetter
 from typing import TypeVar
 
-from model_store.errors import CorruptStore, UnknownTask
-from model_store.files import Files
-from model_store.segment_file import SEGMENT_START, Entry, Place, Unreadable
-from model_store.segment_list import LIST_FILE, SEGMENTS_FOLDER, SegmentList, segment_path
-from model_store.segment_reader import SegmentReader
+from model_store.errors import CorruptArtifact, UnknownTask
+from model_store.log_index import LogIndex
+from model_store.segment_file import SEGMENT_START, Entry, Unreadable
 
 Result = TypeVar("Result")
 
 
-class TaskLog:
-    """What the segments hold, as of the last `refresh`."""
-
-    def __init__(self, files: Files) -> None:
-        self.files = files
-        self._reader = SegmentReader(files)
-        self._forget()
-
-    def _forget(self) -> None:
-        self.segments: tuple[int, ...] = ()
-        """Their numbers, in the order in which they were written."""
-        self.current: dict[str, Place] = {}
-        """Where each task's entry that counts lies, damaged ones too, in the order of writing."""
-        self.unreadable: list[Unreadable] = []
-        self.live_bytes = 0
-        """Of the current entries, their heads included."""
-        self._ends: dict[int, int] = {}
-
-    @property
-    def whole_bytes(self) -> int:
-        """Of all segments, without torn tails."""
-        return sum(self._ends.values())
-
-    def refresh(self) -> None:
-        """Catch up with what was appended or compacted since; reads only what is new.
-
-        Raises `CorruptStore`.
-        """
-        while True:
-            listed = _read_list(self.files).numbers
-            try:
-                self._catch_up(listed)
-            except FileNotFoundError as error:
-                # Another process may have compacted since the list was read.
-                self._forget()
-                if _read_list(self.files).numbers == listed:
-                    raise CorruptStore(f"{self._missing(listed)}: missing, but listed") from error
-            except BaseException:
-                self._forget()
-                raise
-            else:
-                return
+class TaskLog(LogIndex):
+    """The log as of its last `refresh`."""
 
     def current_entry(self, task_id: str) -> Entry | None:
         """A task's entry that counts; None where there is no such task.
@@ -66,7 +25,7 @@ class TaskLog:
         `refresh`.
         """
         place = self.current.get(task_id)
-        return None if place is None else self._reader.entry(place)
+        return None if place is None else self._reader.entry(task_id, place)
 
     def current_hash(self, task_id: str) -> str | None:
         """The hash of a task's current content; None where there is no such task."""
@@ -97,16 +56,24 @@ class TaskLog:
             lambda: self._read_found(self._version(task_id, content_hash), unknown)
         )
 
-    def contents(self) -> Iterator[tuple[Entry, memoryview]]:
-        """Each task's current entry and content, unchecked, in the order of writing.
+    def contents(
+        self, task_ids: Collection[str] | None = None
+    ) -> Iterator[tuple[Entry, memoryview]]:
+        """Current entries and contents of these tasks or of all, unchecked, in order of writing.
 
-        Raises `FileNotFoundError` where others compact meanwhile, and is to be begun again then.
+        Raises `FileNotFoundError` where others compact meanwhile, or `CorruptArtifact` where bytes
+        change, and is to be begun again then.
         """
         self.refresh()
+        places = tuple(self.current.items())
+        if task_ids is not None:
+            found = ((task_id, self.current.get(task_id)) for task_id in task_ids)
+            named = [(task_id, place) for task_id, place in found if place is not None]
+            places = tuple(sorted(named, key=itemgetter(1)))
         try:
-            yield from self._reader.contents(tuple(self.current.items()))
-        except FileNotFoundError:
-            self._forget()
+            yield from self._reader.contents(places)
+        except (FileNotFoundError, CorruptArtifact):
+            self.forget()
             raise
 
     def entries(self, segment: int) -> Iterator[Entry | Unreadable]:
@@ -128,7 +95,7 @@ class TaskLog:
                 return read()
             except FileNotFoundError:
                 # Compacted since; reading all anew says so, or names the segment that is missing.
-                self._forget()
+                self.forget()
 
     def _read_found(self, entry: Entry | None, unknown: str) -> bytes:
         if entry is None:
@@ -148,42 +115,3 @@ class TaskLog:
             elif one.content_hash.hex() == content_hash:
                 found = one
         return found
-
-    def _catch_up(self, listed: tuple[int, ...]) -> None:
-        known = len(self.segments)
-        if listed[:known] != self.segments:
-            self._forget()
-            known = 0
-        self.segments = listed
-        # Of those that are known only the last can have grown.
-        for segment in listed[max(0, known - 1) :]:
-            size = self._reader.size(segment)
-            if segment not in self._ends:
-                self._ends[segment] = self._reader.checked_start(segment)
-            for found in self._reader.scan(segment, self._ends[segment], size):
-                self._ends[segment] = found.end
-                if isinstance(found, Unreadable):
-                    self.unreadable.append(found)
-                else:
-                    self._take(found)
-
-    def _take(self, entry: Entry) -> None:
-        before = self.current.pop(entry.task_id, None)
-        if before is not None:
-            self.live_bytes -= before.end - before.start
-        if not entry.deletes:
-            place = entry.place
-            self.live_bytes += place.end - place.start
-            self.current[entry.task_id] = place
-
-    def _missing(self, listed: tuple[int, ...]) -> str:
-        there = self.files.names(SEGMENTS_FOLDER)
-        paths = map(segment_path, listed)
-        return next((path for path in paths if path.rpartition("/")[2] not in there), "a segment")
-
-
-def _read_list(files: Files) -> SegmentList:
-    try:
-        return SegmentList.from_bytes(files.read(LIST_FILE))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise CorruptStore(f"{LIST_FILE}: missing") from error

@@ -60,6 +60,20 @@ def test_appended_bytes_are_at_the_end_and_can_be_read_in_parts(tmp_path: Path) 
         files.append("a/nothing", b"x")
 
 
+def test_stamp_tells_appends_and_other_files_in_its_place(tmp_path: Path) -> None:
+    files = LocalFolder(tmp_path)
+    files.write("a", b"one")
+    first = files.stamp("a")
+    assert first == files.stamp("a")
+    files.append("a", b"more")
+    assert (files.stamp("a").size, files.stamp("a").file) == (7, first.file)
+    files.write("b", b"two")
+    (tmp_path / "b").replace(tmp_path / "a")
+    assert files.stamp("a").file != first.file
+    with pytest.raises(FileNotFoundError):
+        files.stamp("nothing")
+
+
 def test_lock_is_held_by_one_thread_at_a_time(tmp_path: Path) -> None:
     files = LocalFolder(tmp_path)
     held: list[int] = []

@@ -1,0 +1,120 @@
+"""Which entries of a store's segments count, and where they lie. Reads no contents.
+
+For one thread at a time; other processes append and compact meanwhile, and are caught up with.
+"""
+
+from model_store.errors import CorruptStore
+from model_store.files import Files
+from model_store.segment_file import Entry, Place, Unreadable
+from model_store.segment_list import SEGMENTS_FOLDER, SegmentList, segment_path
+from model_store.segment_reader import SegmentReader
+from model_store.segment_watch import SegmentWatch
+
+
+class LogIndex:
+    """What the segments hold, as of the last `refresh`."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self._reader = SegmentReader(files)
+        self._watch = SegmentWatch(files)
+        self.forget()
+
+    def forget(self) -> None:
+        """Read everything anew the next time."""
+        self.segments: tuple[int, ...] = ()
+        """Their numbers, in the order in which they were written."""
+        self.current: dict[str, Place] = {}
+        """Where each task's entry that counts lies, damaged ones too, in the order of writing."""
+        self.unreadable: list[Unreadable] = []
+        self.live_bytes = 0
+        """Of the current entries, their heads included."""
+        self._ends: dict[int, int] = {}
+        self._touched: set[str] | None = None
+        self._watch.forget()
+
+    @property
+    def whole_bytes(self) -> int:
+        """Of all segments, without torn tails."""
+        return sum(self._ends.values())
+
+    def refresh(self) -> None:
+        """Catch up with what was appended or compacted since; reads only what is new.
+
+        What was read before is trusted, unless files were replaced or are shorter: see `recheck`.
+        Raises `CorruptStore`.
+        """
+        while True:
+            listed = SegmentList.read(self.files).numbers
+            try:
+                self._catch_up(listed)
+            except FileNotFoundError as error:
+                # Another process may have compacted since the list was read.
+                self.forget()
+                if SegmentList.read(self.files).numbers == listed:
+                    raise CorruptStore(f"{self._missing(listed)}: missing, but listed") from error
+            except BaseException:
+                self.forget()
+                raise
+            else:
+                return
+
+    def recheck(self) -> None:
+        """Refresh, and where a byte that was read before has changed, read everything anew.
+
+        What the log says is then what one that is opened now would say. Raises `CorruptStore`.
+        """
+        self.refresh()
+        try:
+            stands = all(map(self._watch.stands, self.segments))
+        except FileNotFoundError:
+            stands = False
+        if not stands:
+            self.forget()
+            self.refresh()
+
+    def take_touched(self) -> set[str] | None:
+        """Tasks with entries that were read since this was last called; None: any may be."""
+        touched, self._touched = self._touched, set()
+        return touched
+
+    def _catch_up(self, listed: tuple[int, ...]) -> None:
+        known = len(self.segments)
+        if listed[:known] != self.segments or not all(map(self._goes_on, self.segments)):
+            self.forget()
+            known = 0
+        self.segments = listed
+        # Of those that are known only the last can have grown.
+        for segment in listed[max(0, known - 1) :]:
+            size = self._watch.see(segment, may_grow=segment == listed[-1])
+            if segment not in self._ends:
+                self._ends[segment] = self._reader.checked_start(segment)
+            for found in self._reader.scan(segment, self._ends[segment], size):
+                self._ends[segment] = found.end
+                if isinstance(found, Unreadable):
+                    self.unreadable.append(found)
+                else:
+                    self._take(found)
+
+    def _goes_on(self, segment: int) -> bool:
+        # More bytes may show that what was no entry, at the very end, holds the beginning of one.
+        last = self.unreadable[-1] if self.unreadable else None
+        open_end = last is not None and (last.segment, last.end) == (segment, self._ends[segment])
+        may_grow = segment == self.segments[-1] and not open_end
+        return self._watch.goes_on(segment, may_grow)
+
+    def _take(self, entry: Entry) -> None:
+        if self._touched is not None:
+            self._touched.add(entry.task_id)
+        before = self.current.pop(entry.task_id, None)
+        if before is not None:
+            self.live_bytes -= before.end - before.start
+        if not entry.deletes:
+            place = entry.place
+            self.live_bytes += place.end - place.start
+            self.current[entry.task_id] = place
+
+    def _missing(self, listed: tuple[int, ...]) -> str:
+        there = self.files.names(SEGMENTS_FOLDER)
+        paths = map(segment_path, listed)
+        return next((path for path in paths if path.rpartition("/")[2] not in there), "a segment")

@@ -4,16 +4,14 @@ Layout: `manifest.json`, `bank.safetensors` where the bank was learned, and `seg
 everything that was published and deleted. The service and the trainer may write at once.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from model_store.artifact_layout import LaidOut, LayoutReader
 from model_store.bank_file import BANK_FILE, bank_file
 from model_store.compatibility import check_artifact
 from model_store.errors import (
     CorruptArtifact,
     CorruptStore,
-    StoreError,
     StoreExists,
     StoreNotFound,
     UnknownTask,
@@ -24,7 +22,6 @@ from model_store.manifest import Manifest
 from model_store.network import FrozenNetwork, frozen_network
 from model_store.segment_file import DELETED
 from model_store.segment_list import LIST_FILE, SegmentList, segment_path
-from model_store.segment_reader import check_content
 from model_store.task_artifact import TaskArtifact, checked_task_name, parse_artifact
 from model_store.task_log import TaskLog
 
@@ -39,7 +36,6 @@ class Store:
         self.network = network
         self.log = TaskLog(files)
         self._writer = LogWriter(self.log)
-        self._layouts = LayoutReader(network)
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
@@ -100,23 +96,6 @@ class Store:
         Earlier versions are there until the store is compacted, and are looked for in all of it.
         """
         return self._checked(self.log.read_version(checked_task_name(task_id), content_hash))
-
-    def all_laid_out(self) -> Iterator[tuple[str, LaidOut | StoreError]]:
-        """Every task with its current artifact, or why it cannot serve, in the order on the disk.
-
-        For very many: see `LayoutReader`. Raises `FileNotFoundError` where others compact the store
-        meanwhile, and is to be begun again then.
-        """
-        for entry, content in self.log.contents():
-            try:
-                check_content(entry, content)
-                yield entry.task_id, self._layouts.read(content, entry.content_hash)
-            except StoreError as error:
-                yield entry.task_id, error
-
-    def laid_out(self, artifact: TaskArtifact) -> LaidOut:
-        """One artifact as `all_laid_out` has it."""
-        return self._layouts.read(artifact.content, bytes.fromhex(artifact.content_hash))
 
     def publish(self, task_id: str, artifact: TaskArtifact) -> bool:
         """Make `artifact` the task's current one; True where the task is new.

@@ -5,6 +5,8 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from service.following_telemetry import FollowingTelemetry
+
 _SECONDS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 )  # fmt: skip
@@ -101,6 +103,7 @@ class Telemetry:
             "impress_cache_bytes", "Composed weights kept in the process.", registry=registry
         )
 
+        self.following = FollowingTelemetry(registry)
         self.tasks_registered = Gauge(
             "impress_tasks_registered", "Tasks that can be predicted with.", registry=registry
         )
@@ -155,7 +158,7 @@ class Telemetry:
         for tier in ("process", "redis"):
             self.cache_queries.labels(tier)
             self.cache_hits.labels(tier)
-        for command in ("get", "set", "ping", "hot"):
+        for command in ("get", "set", "ping", "hot", "nudge", "listen"):
             self.redis_seconds.labels(command)
             self.redis_errors.labels(command)
         for reason in ("saturated", "late", "expired", "left", "closed"):

@@ -133,6 +133,14 @@ class ComposedCache:
             self._unshared.add(key)
         self._telemetry.cache_bytes.set(self._kept_bytes)
 
+    def drop(self, key: str) -> None:
+        """Free what no task is served by any more; whoever computes with it holds it himself."""
+        weights = self._kept.pop(key, None)
+        if weights is not None:
+            self._kept_bytes -= _byte_size(weights)
+            self._unshared.discard(key)
+            self._telemetry.cache_bytes.set(self._kept_bytes)
+
     def _displaced_by(self, key: str, size: int) -> list[str] | None:
         """What makes room, the least lately used first; None where it is worth as much."""
         if size > self._capacity_bytes:

@@ -16,7 +16,7 @@ class FollowingTelemetry:
         )
         self.registry_lag = Gauge(
             "impress_registry_lag_seconds",
-            "Since when the registry is not known to be in step with the store.",
+            "How long ago the registry was last known to be in step with the store.",
             registry=registry,
         )
         self.reconciled = Gauge(

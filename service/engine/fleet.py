@@ -8,6 +8,7 @@ from time import perf_counter
 from model_store.network import FrozenNetwork
 from service.engine.composed_cache import ComposedCache
 from service.engine.hot_list import HotList
+from service.engine.nudges import Nudges
 from service.engine.path_cost import PathCost
 from service.engine.popularity import Popularity
 from service.engine.redis_link import RedisLink
@@ -27,6 +28,7 @@ class Fleet:
     link: RedisLink
     tier: RedisTier
     hot_list: HotList
+    nudges: Nudges
     most_warmed: int
     warm_seconds: float
 
@@ -40,6 +42,7 @@ class Fleet:
 
     async def close(self) -> None:
         """End what is under way, then the connections."""
+        await self.nudges.close()
         await self.hot_list.close()
         await self.tier.close()
         await self.link.close()
@@ -81,7 +84,8 @@ def fleet_of(
     link = RedisLink(str(settings.redis_url), settings.redis_timeout_ms, telemetry)
     tier = RedisTier(link, network, options, compose_cost, executor, telemetry)
     hot_list = HotList(link, network, popularity)
-    return Fleet(link, tier, hot_list, most_warmed, settings.redis_warm_seconds)
+    nudges = Nudges(link, network, telemetry.following)
+    return Fleet(link, tier, hot_list, nudges, most_warmed, settings.redis_warm_seconds)
 
 
 def precision_of(settings: Settings, mixes: bool) -> Precision:

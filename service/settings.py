@@ -28,6 +28,12 @@ class Settings(BaseSettings):
 
     store: Path = Path("store")
     """Folder of the store; uploads are written there."""
+    reconcile_seconds: float = Field(default=2, gt=0, le=3600)
+    """How often the store is looked at for what others changed in it, the trainer or a replica.
+    Replicas with a Redis in common also tell each other of uploads and deletes at once."""
+    stale_seconds: float = Field(default=60, ge=0, le=86_400)
+    """How long a service that was in step with the store stays ready when it can read it no more,
+    and answers from what it last read."""
     host: str = "127.0.0.1"
     """Address to listen on. Beyond loopback, `allow_unauthenticated` must be set."""
     port: int = Field(default=8000, ge=1, le=65535)

@@ -12,6 +12,7 @@ from service.engine.batcher import Batcher
 from service.engine.composed_cache import ComposedCache
 from service.engine.exact_products import multiply_exactly
 from service.engine.fleet import Fleet, fleet_of, precision_of
+from service.engine.follower import Follower
 from service.engine.forward_pass import ForwardPass
 from service.engine.measured_costs import measured_costs
 from service.engine.mixed_forward import mixed_forward
@@ -42,13 +43,17 @@ class Engine:
     planned: PlannedForward
     cache: ComposedCache
     fleet: Fleet | None
+    follower: Follower
     executors: tuple[ThreadPoolExecutor, ...]
 
     async def start(self) -> None:
-        """Load every task, look for Redis, and warm up by what it says."""
+        """Load every task, look for Redis, warm up by what it says, and follow the store."""
         self.registry.load_all()
         if self.fleet is not None:
             await self.fleet.start(self.registry, self.cache)
+        await self.follower.start()
+        if self.fleet is not None:
+            self.fleet.nudges.start(self.follower.nudge)
 
     def explained(self) -> dict[str, Any]:
         """How batches are computed here and composed weights are had, for people."""
@@ -61,6 +66,7 @@ class Engine:
     async def close(self) -> None:
         """Answer what waits, then end every thread and connection."""
         await self.batcher.close()
+        await self.follower.close()
         if self.fleet is not None:
             await self.fleet.close()
         for executor in self.executors:
@@ -101,7 +107,16 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
     )
     planned = PlannedForward(Planner(costs), forward, compose, mixed, telemetry)
     batcher = Batcher(planned, forwarding, limits, telemetry)
-    registry = TaskRegistry(store, storing, telemetry)
+    registry = TaskRegistry(
+        store,
+        storing,
+        telemetry,
+        (lambda: None) if fleet is None else fleet.nudges.tell,
+        cache.drop,
+    )
+    follower = Follower(
+        registry, settings.reconcile_seconds, settings.stale_seconds, telemetry.following
+    )
     predictor = Predictor(
         registry,
         cache,
@@ -113,4 +128,4 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         telemetry,
     )
     executors = (forwarding, composing, identifying, storing)
-    return Engine(network, registry, predictor, batcher, planned, cache, fleet, executors)
+    return Engine(network, registry, predictor, batcher, planned, cache, fleet, follower, executors)

@@ -25,15 +25,19 @@ def health_router(
     async def live() -> dict[str, Any]:
         return {"live": True}
 
-    @router.get("/readyz", summary="200 while requests are welcome, 503 while draining")
+    @router.get("/readyz", summary="200 where requests are welcome, 503 with the reason")
     @router.get("/v2/health/ready", include_in_schema=False)
     async def ready(request: Request) -> Response:
         if readiness.draining:
             return problem_response(request, 503, "the service is draining and will stop")
-        fleet = engine.fleet
+        follower, fleet = engine.follower, engine.fleet
+        if (unready := follower.unready) is not None:
+            return problem_response(request, 503, unready)
         state = {
             "ready": True,
             "tasks": len(engine.registry),
+            "store": follower.explained,
+            "version": f"{engine.registry.version:012x}",
             "damaged_tasks": engine.registry.damaged,
             "redis": "not configured" if fleet is None else "up" if fleet.link.up else "down",
         }

@@ -499,6 +499,7 @@ def test_probes_tell_readiness_from_life(client: TestClient, readiness: Readines
     assert client.get("/livez").status_code == 200
     ready = client.get("/readyz").json()
     assert (ready["tasks"], ready["redis"]) == (5, "not configured")
+    assert ready["store"] == "in step"
     readiness.draining = True
     assert client.get("/livez").status_code == 200
     assert_problem(client.get("/readyz"), 503, "draining")

@@ -48,6 +48,8 @@ def test_environment_variables_are_settings_and_empty_ones_are_unset(
         {"max_batch_delay_ms": -1},
         {"max_inline_ms": 100},
         {"request_timeout_ms": 0},
+        {"reconcile_seconds": 0},
+        {"stale_seconds": -1},
         {"no_such_setting": 1},
     ],
 )

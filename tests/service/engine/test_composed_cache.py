@@ -208,3 +208,18 @@ async def test_warming_ends_when_its_time_is_over_and_goes_past_what_fails(
     composition.may_go.clear()
     assert await cache.warm(hot, 0.01) == 0
     composition.may_go.set()
+
+
+async def test_dropped_weights_free_their_bytes_and_are_composed_again(
+    composition: CountedComposition, telemetry: Telemetry, make_artifact: MakeArtifact
+) -> None:
+    cache = cache_of(composition, telemetry)
+    held = await cache.get(make_artifact(1))
+    await cache.get(make_artifact(2))
+    both = telemetry.registry.get_sample_value("impress_cache_bytes")
+    for _ in range(2):
+        cache.drop(make_artifact(1).content_hash)
+        assert telemetry.registry.get_sample_value("impress_cache_bytes") == (both or 0) / 2
+    assert len(held) == 3
+    await cache.get(make_artifact(1))
+    assert len(composition.composed) == 3

@@ -15,6 +15,7 @@ from model_store.task_artifact import TaskArtifact
 from service.engine.registry import TaskRegistry
 from service.errors import StoreUnavailable
 from service.telemetry import Telemetry
+from tests.damage import damage_content
 from tests.service.artifacts import MakeArtifact
 
 pytestmark = pytest.mark.anyio
@@ -161,3 +162,78 @@ async def test_damage_that_no_task_can_be_named_for_is_told_of(
     ((where, problem),) = registry.damaged.items()
     assert where.startswith("segments/00000001.seg at byte ")
     assert "500 bytes" in problem
+
+
+async def test_what_others_changed_is_taken_over(
+    registry: TaskRegistry, store: Store, make_artifact: MakeArtifact
+) -> None:
+    other = Store.open(Path(str(store.files)))
+    held = registry.get("task-0")
+    other.publish("task-0", make_artifact(51))
+    other.publish("new", make_artifact(50))
+    other.delete("task-1")
+    other.compact()
+    assert await registry.catch_up(thorough=False) == 3
+    assert registry.get("task-0").version == make_artifact(51).content_hash
+    assert held.version == make_artifact(0).content_hash
+    assert [task.task_id for task in registry.snapshot()] == other.task_ids()
+    before = registry.snapshot()
+    assert await registry.catch_up(thorough=True) == 0
+    assert registry.snapshot() is before
+
+
+async def test_replicas_that_serve_the_same_say_one_number(
+    registry: TaskRegistry, store: Store, telemetry: Telemetry, make_artifact: MakeArtifact
+) -> None:
+    loaded = registry.version
+    other = TaskRegistry(Store.open(Path(str(store.files))), ThreadPoolExecutor(1), telemetry)
+    other.load_all()
+    assert other.version == loaded
+    await registry.publish("new", make_artifact(50).content)
+    await registry.publish("task-0", make_artifact(51).content)
+    assert registry.version != loaded
+    assert await other.catch_up(thorough=False) == 2
+    assert other.version == registry.version
+    await other.publish("task-0", make_artifact(0).content)
+    await other.delete("new")
+    assert other.version == loaded
+
+
+async def test_version_that_serves_no_longer_is_told_of(
+    store: Store, telemetry: Telemetry, make_artifact: MakeArtifact
+) -> None:
+    told: list[str] = []
+    dropped: list[str] = []
+    registry = TaskRegistry(
+        store, ThreadPoolExecutor(1), telemetry, lambda: told.append("told"), dropped.append
+    )
+    registry.load_all()
+    await registry.publish("task-0", make_artifact(0).content)
+    assert dropped == []
+    await registry.publish("task-0", make_artifact(51).content)
+    await registry.delete("task-0")
+    assert dropped == [make_artifact(0).content_hash, make_artifact(51).content_hash]
+    assert told == ["told"] * 3
+    Store.open(Path(str(store.files))).publish("task-1", make_artifact(52))
+    await registry.catch_up(thorough=False)
+    assert dropped[2:] == [make_artifact(1).content_hash]
+    assert told == ["told"] * 3
+
+
+async def test_task_that_others_deleted_is_unknown_and_gone_after_catching_up(
+    registry: TaskRegistry, store: Store
+) -> None:
+    Store.open(Path(str(store.files))).delete("task-1")
+    with pytest.raises(UnknownTask):
+        await registry.delete("task-1")
+    await registry.catch_up(thorough=False)
+    assert len(registry) == 4
+
+
+async def test_damaged_task_can_be_deleted(registry: TaskRegistry, store: Store) -> None:
+    damage_content(Path(str(store.files)), "task-1")
+    await registry.catch_up(thorough=True)
+    assert registry.damaged.keys() == {"task-1"}
+    await registry.delete("task-1")
+    assert registry.damaged == {}
+    assert "task-1" not in store.task_ids()

@@ -31,11 +31,14 @@ MANIFEST_FILE = "manifest.json"
 class Store:
     """A store that exists. It remembers where each task lies, and reads artifacts when asked."""
 
-    def __init__(self, files: Files, network: FrozenNetwork) -> None:
+    def __init__(
+        self, files: Files, network: FrozenNetwork, segment_bytes: int = SEGMENT_BYTES
+    ) -> None:
         self.files = files
         self.network = network
         self.log = TaskLog(files)
-        self._writer = LogWriter(self.log)
+        self._segment_bytes = segment_bytes
+        self._writer = LogWriter(self.log, segment_bytes)
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
@@ -118,7 +121,7 @@ class Store:
             content_hash = bytes.fromhex(artifact.content_hash)
             changes.append(Change(checked_task_name(task_id), content_hash, artifact.content))
             gathered += len(artifact.content)
-            if gathered > SEGMENT_BYTES // 2:
+            if gathered > self._segment_bytes // 2:
                 created += self._publish(changes)
                 changes, gathered = [], 0
         return created + self._publish(changes)

@@ -29,6 +29,7 @@ PROGRAMS: dict[str, Sequence[str]] = {
     "cold_rows": ("--quick",),
     "http_overhead": ("--seconds", "1", "--turns", "3"),
     "redis_tier": ("--quick",),
+    "replicas_in_step": ("--quick",),
     "many_tasks": ("--tasks", "20000"),
     "churn": ("--seconds", "120"),
     "epoch_ratios": (),

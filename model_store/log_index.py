@@ -5,7 +5,8 @@ For one thread at a time; other processes append and compact meanwhile, and are 
 
 from model_store.errors import CorruptStore
 from model_store.files import Files
-from model_store.segment_file import Entry, Place, Unreadable
+from model_store.places import Places
+from model_store.segment_file import Entry, Unreadable
 from model_store.segment_list import SEGMENTS_FOLDER, SegmentList, segment_path
 from model_store.segment_reader import SegmentReader
 from model_store.segment_watch import SegmentWatch
@@ -24,7 +25,7 @@ class LogIndex:
         """Read everything anew the next time."""
         self.segments: tuple[int, ...] = ()
         """Their numbers, in the order in which they were written."""
-        self.current: dict[str, Place] = {}
+        self.current = Places()
         """Where each task's entry that counts lies, damaged ones too, in the order of writing."""
         self.unreadable: list[Unreadable] = []
         self.live_bytes = 0

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from masked_network.backbones import MaskedLayer
 
 _SMALL_SELECTION = 1 << 14
+_WORTH_SAMPLING, _SAMPLED = 1 << 15, 64
 
 
 def initial_scores(layers: Iterable[MaskedLayer], generator: torch.Generator) -> dict[str, Tensor]:
@@ -44,14 +46,33 @@ def _smallest_kept(magnitude: Tensor, density: float) -> float | Tensor:
     size = magnitude.numel()
     kept = max(1, round(density * size))
     if magnitude.is_cpu:
-        # numpy's vectorised selection is some fifteen times as fast as torch.kthvalue here.
-        return float(np.partition(magnitude.numpy(), size - kept, axis=None)[size - kept])
+        return _ordered(magnitude.numpy().reshape(-1), size - kept)
     # Elsewhere a number that is only compared stays there: nothing waits for it. One block of the
     # GPU selects: of 230,000 an H200 takes 900 us for that, 80 to sort them; of 2,700, 23 and 53.
     flat = magnitude.flatten()
     if size <= _SMALL_SELECTION:
         return flat.kthvalue(size - kept + 1).values
     return flat.sort().values[size - kept]
+
+
+def _ordered(values: NDArray[np.float32], index: int) -> float:
+    """`sorted(values)[index]`.
+
+    Looked for between two values of a sorted sample that it nearly always lies between. On a
+    processor where numpy's selection has no vectors, 235,200 take 0.6 ms so instead of 2.5.
+    """
+    if values.size < _WORTH_SAMPLING:
+        return float(np.partition(values, index)[index])
+    sample = np.sort(values[::_SAMPLED])
+    place = index * sample.size // values.size
+    margin = 2 * math.isqrt(sample.size)  # four deviations of the median's place
+    low = sample[max(0, place - margin)]
+    high = sample[min(sample.size - 1, place + margin)]
+    between = values[(values >= low) & (values <= high)]
+    within = index - int(np.count_nonzero(values < low))
+    if 0 <= within < between.size:
+        return float(np.partition(between, within)[within])
+    return float(np.partition(values, index)[index])
 
 
 def threshold_mask(scores: Tensor) -> Tensor:

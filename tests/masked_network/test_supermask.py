@@ -33,6 +33,26 @@ def test_mask_keeps_exactly_the_wanted_count_and_the_largest(
     assert set(scores[mask].abs().tolist()) == set(scores.abs().sort().values[-wanted:].tolist())
 
 
+LARGE = 1 << 16
+PERIODIC = torch.arange(LARGE) % 64 + torch.rand(LARGE, generator=torch.Generator().manual_seed(1))
+LARGE_SCORES = {
+    "normal": torch.randn(LARGE, generator=torch.Generator().manual_seed(0)),
+    "ascending": torch.arange(1.0, LARGE + 1),
+    "of a sample that says nothing": PERIODIC,
+    "all alike": torch.ones(LARGE),
+    "mostly zero": torch.cat([torch.zeros(LARGE - 9), torch.arange(1.0, 10.0)]),
+    "not numbers": torch.full((LARGE,), torch.nan),
+}
+
+
+@pytest.mark.parametrize("scores", LARGE_SCORES.values(), ids=list(LARGE_SCORES))
+@pytest.mark.parametrize("density", [1e-6, 0.0001, 0.1, 0.5, 0.93, 1.0])
+def test_mask_of_very_many_scores_keeps_the_largest(scores: torch.Tensor, density: float) -> None:
+    wanted = max(1, round(density * LARGE))
+    smallest = scores.abs().sort().values[LARGE - wanted]
+    assert torch.equal(binary_mask(scores, density), scores.abs() >= smallest)
+
+
 def test_mask_has_the_shape_of_the_scores() -> None:
     assert binary_mask(distinct_scores(24, 1).reshape(2, 3, 4), 0.5).shape == (2, 3, 4)
 

@@ -1,0 +1,13 @@
+"""Answers to the same rows: two passes may take different paths, which agree but for rounding."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def alike(found: ArrayLike, expected: ArrayLike) -> bool:
+    """Whether they are of one shape and differ in no more than the order of summing explains."""
+    one: np.ndarray[Any, Any] = np.asarray(found)
+    other: np.ndarray[Any, Any] = np.asarray(expected)
+    return one.shape == other.shape and np.allclose(one, other, rtol=1e-5, atol=1e-5)

@@ -16,11 +16,11 @@ from service.app import create_app
 from service.infer_request import DATATYPES
 from service.readiness import Readiness
 from service.settings import Settings
-from tests.service.alike import alike, alike_json
+from tests.service.alike import alike_json
 
 ROW_LENGTH = 20
 OCTETS = "application/octet-stream"
-INFER = "/v2/models/task-1/infer"
+INFER = "/v2/models/masked/infer"
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_raw_rows_are_answered_as_json_is_to_the_bit(
     client: TestClient, rows: np.ndarray, output: str
 ) -> None:
     answer = client.post(
-        f"/v1/predict?task=task-1&output={output}",
+        f"/v1/predict?task=masked&output={output}",
         content=rows.tobytes(),
         headers={"content-type": OCTETS, "accept": OCTETS, "x-request-id": "mine"},
     )
@@ -92,31 +92,33 @@ def test_raw_rows_are_answered_as_json_is_to_the_bit(
     assert answer.headers["content-type"] == OCTETS
     assert answer.headers["x-request-id"] == "mine"
     expected = np.array(in_json(client, rows, output), dtype=np.float32)
-    assert alike(np.frombuffer(answer.content, "<f4").reshape(expected.shape), expected)
+    assert answer.content == expected.astype("<f4").tobytes()
 
 
 def test_raw_rows_may_be_answered_in_json_and_without_a_task(
     client: TestClient, rows: np.ndarray
 ) -> None:
-    for task in (None, "task-2"):
+    for task in (None, "masked"):
         query = "" if task is None else f"?task={task}"
         raw = client.post(
             f"/v1/predict{query}", content=rows.tobytes(), headers={"content-type": OCTETS}
         )
         body = {"inputs": rows.tolist()} | ({} if task is None else {"task": task})
-        assert alike_json(raw.json(), client.post("/v1/predict", json=body).json())
+        expected = client.post("/v1/predict", json=body).json()
+        # Where coefficients answer, the planner chooses the path; a mask of its own has one.
+        assert alike_json(raw.json(), expected) if task is None else raw.json() == expected
 
 
 @pytest.mark.parametrize(
     ("query", "content", "status", "said"),
     [
-        ("?task=task-1", b"", 422, "80 bytes each, got 0 bytes"),
-        ("?task=task-1", bytes(79), 422, "80 bytes each, got 79 bytes"),
-        ("?task=task-1", bytes(80 * 65), 422, "at most 64 rows"),
-        ("?task=task-1", struct.pack("<20f", *[float("nan")] * 20), 422, "finite"),
-        ("?task=task-1", struct.pack("<20f", *[float("-inf")] * 20), 422, "finite"),
-        ("?task=task-1", struct.pack("<20f", *[2e6] * 20), 422, "finite"),
-        ("?task=task-1&output=labels", bytes(80), 422, "probabilities or logits"),
+        ("?task=masked", b"", 422, "80 bytes each, got 0 bytes"),
+        ("?task=masked", bytes(79), 422, "80 bytes each, got 79 bytes"),
+        ("?task=masked", bytes(80 * 65), 422, "at most 64 rows"),
+        ("?task=masked", struct.pack("<20f", *[float("nan")] * 20), 422, "finite"),
+        ("?task=masked", struct.pack("<20f", *[float("-inf")] * 20), 422, "finite"),
+        ("?task=masked", struct.pack("<20f", *[2e6] * 20), 422, "finite"),
+        ("?task=masked&output=labels", bytes(80), 422, "probabilities or logits"),
         ("?task=none", bytes(80), 404, "none"),
         ("?task=", bytes(80), 404, "no task"),
         ("", bytes(80), 422, "?task="),
@@ -141,11 +143,11 @@ def test_limits_and_deadlines_hold_for_raw_rows(store: Store) -> None:
                 yield bytes(80)
 
         for content in (bytes(1600), chunks()):
-            answer = client.post("/v1/predict?task=task-1", content=content, headers=headers)
+            answer = client.post("/v1/predict?task=masked", content=content, headers=headers)
             assert_problem(answer, 413, "1024")
         for timeout, status in (("60000", 200), ("0.001", 504), ("never", 422)):
             answer = client.post(
-                "/v1/predict?task=task-1",
+                "/v1/predict?task=masked",
                 content=bytes(80),
                 headers=headers | {"x-request-timeout-ms": timeout},
             )
@@ -179,7 +181,7 @@ def test_binary_tensor_of_any_number_type_is_taken_as_it_is(
     ]
     as_fp32 = values.astype(np.float32)
     expected = np.array(in_json(client, as_fp32, "logits"), dtype="<f4")
-    assert alike(np.frombuffer(logits, "<f4").reshape(expected.shape), expected)
+    assert logits == expected.tobytes()
     assert len(probabilities) == 3 * 4 * 4
     names = in_json(client, as_fp32, "labels")
     assert labels == b"".join(struct.pack("<I", len(name)) + name.encode() for name in names)
@@ -198,13 +200,13 @@ def test_outputs_come_as_each_was_asked_for(client: TestClient, rows: np.ndarray
     assert document["id"] == "a"
     labels, logits, described = document["outputs"]
     assert labels["data"] == in_json(client, rows, "labels")
-    assert alike(logits["data"], in_json(client, rows, "logits"))
+    assert logits["data"] == in_json(client, rows, "logits")
     assert "data" not in described
     expected = np.array(in_json(client, rows, "probabilities"), dtype="<f4")
-    assert alike(np.frombuffer(probabilities, "<f4").reshape(expected.shape), expected)
+    assert probabilities == expected.tobytes()
     binary_in = post_binary(client, {"inputs": [tensor_of(rows)]}, rows.tobytes())
     assert binary_in.headers["content-type"] == "application/json"
-    assert alike(binary_in.json()["outputs"][0]["data"], logits["data"])
+    assert binary_in.json()["outputs"][0]["data"] == logits["data"]
 
 
 @pytest.mark.parametrize(
@@ -289,9 +291,9 @@ def test_binary_request_without_its_header_is_refused(client: TestClient, rows: 
 
 
 def test_the_live_version_answers_and_no_other(client: TestClient, rows: np.ndarray) -> None:
-    version = client.get("/v2/models/task-1").json()["versions"][0]
+    version = client.get("/v2/models/masked").json()["versions"][0]
     tensor = {"name": "inputs", "shape": [5, 20], "datatype": "FP32", "data": rows.tolist()}
-    path = "/v2/models/task-1/versions"
+    path = "/v2/models/masked/versions"
     answer = client.post(f"{path}/{version}/infer", json={"inputs": [tensor]})
     assert answer.json()["model_version"] == version
     binary = orjson.dumps({"inputs": [tensor_of(rows)]})

@@ -149,7 +149,7 @@ def compared(
 def main(
     seconds: Annotated[float, typer.Option(min=0.1, help="Of one turn.")] = 2,
     turns: Annotated[int, typer.Option(min=1)] = 5,
-    connections: Annotated[int, typer.Option(min=1, help="Each with one request.")] = 8,
+    connections: Annotated[int, typer.Option(min=1, help="Each with one request.")] = 48,
 ) -> None:
     """Measure, print, and exit 1 where a claim does not hold."""
     claims = []

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 _LIBRARY = "_lanes"
-_VERSION = 3
+_VERSION = 4
 """What `impress_version` has to answer: a library of other sources is none."""
 
 
@@ -38,6 +38,16 @@ class RowLayer(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("outputs", "terms", "entries", "high_bits")),
         ("segment", ctypes.c_int64),
         ("constant", ctypes.c_float),
+    ]
+
+
+class DenseLayer(ctypes.Structure):
+    """One linear layer as `impress_dense_rows` takes it; its tensor must be kept as long."""
+
+    _fields_ = [
+        ("weights", ctypes.c_void_p),
+        ("outputs", ctypes.c_int64),
+        ("terms", ctypes.c_int64),
     ]
 
 
@@ -101,6 +111,22 @@ class Kernels:
         )
         return bool(done)
 
+    def dense_rows(
+        self,
+        layers: "ctypes.Array[DenseLayer]",
+        inputs: Tensor,
+        outputs: Tensor,
+        scratch: Tensor,
+    ) -> None:
+        """Write the logits of rows of a network of these layers, a ReLU between each two.
+
+        `scratch` `[2, >= rows, outputs of the widest layer]`.
+        """
+        self.library.impress_dense_rows(
+            *(layers, len(layers), inputs.data_ptr(), outputs.data_ptr(), inputs.shape[0]),
+            *(scratch.data_ptr(), scratch.shape[-1], self.lanes),
+        )
+
     def coefficients(
         self, kept: Kept, values: Tensor, scales: Tensor | None, coefficients: Tensor
     ) -> bool:
@@ -154,14 +180,17 @@ def _declared(library: ctypes.CDLL) -> Kernels:
         *(count, pointer, count),
     ]
     library.impress_few_rows.restype = number
+    library.impress_dense_rows.argtypes = [
+        *(ctypes.POINTER(DenseLayer), count, pointer, pointer, count, pointer, count, number),
+    ]
     library.impress_coefficients.argtypes = [
         *(ctypes.POINTER(Kept), pointer, pointer, count, pointer),
     ]
     library.impress_coefficients.restype = number
     library.impress_look_up.argtypes = [pointer, pointer, pointer, count, number]
     library.impress_look_up_bytes.argtypes = [pointer, pointer, pointer, pointer, count, number]
-    for function in ("impress_product", "impress_look_up", "impress_look_up_bytes"):
-        getattr(library, function).restype = None
+    for name in ("product", "dense_rows", "look_up", "look_up_bytes"):
+        getattr(library, f"impress_{name}").restype = None
     return Kernels(
         library,
         library.impress_tile(),

@@ -2,6 +2,9 @@
 
 import logging
 import sys
+from asyncio import Protocol
+from functools import partial
+from typing import cast
 
 import uvicorn
 from pydantic import ValidationError
@@ -9,6 +12,7 @@ from pydantic_settings import CliApp
 
 from model_store.errors import StoreError
 from service.app import create_app
+from service.direct_protocol import DirectProtocol
 from service.readiness import Readiness
 from service.server import DrainingServer
 from service.settings import Settings
@@ -31,6 +35,8 @@ def main() -> None:
         sys.exit(2)
     config = uvicorn.Config(
         app,
+        # uvicorn only ever calls it.
+        http=cast(type[Protocol], partial(DirectProtocol, app.direct)),
         host=settings.host,
         port=settings.port,
         access_log=False,

@@ -6,13 +6,16 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.body_limit import BodyLimit
+from service.direct_answers import DirectAnswers
 from service.engine.engine import build_engine
-from service.fast_lane import FastLane, LaneRoute
-from service.observer import Observer
+from service.fast_lane import FastLane
+from service.observer import Observed, Observer
 from service.problems import add_problem_handlers
+from service.proxies import Proxies
+from service.raw_answers import RawAnswers
 from service.readiness import Readiness
 from service.routes.documentation import (
     SWAGGER_FILES,
@@ -20,16 +23,27 @@ from service.routes.documentation import (
     documentation_router,
 )
 from service.routes.health import health_router
-from service.routes.infer import infer_handler
+from service.routes.infer import infer_routes
 from service.routes.open_inference import open_inference_router
 from service.routes.predict import predict_router
-from service.routes.raw_predict import raw_predict
+from service.routes.raw_predict import raw_predict_route
 from service.routes.tasks import tasks_router
 from service.settings import Settings
 from service.telemetry import Telemetry
 
 
-def create_app(settings: Settings, readiness: Readiness) -> ASGIApp:
+class Application:
+    """The ASGI application, and what answers small raw requests without it."""
+
+    def __init__(self, asgi: ASGIApp, direct: DirectAnswers) -> None:
+        self._asgi = asgi
+        self.direct = direct
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._asgi(scope, receive, send)
+
+
+def create_app(settings: Settings, readiness: Readiness) -> Application:
     """The application on the store that the settings name.
 
     Raises the store's errors where there is none, and `ValueError` where the device is missing.
@@ -56,17 +70,24 @@ def create_app(settings: Settings, readiness: Readiness) -> ASGIApp:
     )
     app.include_router(predict_router(engine, settings))
     app.include_router(tasks_router(engine))
-    infer = infer_handler(engine, settings)
-    app.include_router(open_inference_router(engine, infer))
+    answers = RawAnswers(engine.predictor, settings.request_timeout_ms)
+    infer = infer_routes(engine, settings)
+    app.include_router(open_inference_router(engine, infer, answers))
     app.include_router(health_router(engine, readiness, metrics_registry))
     app.include_router(documentation_router(app.title))
     app.mount("/swagger", SWAGGER_FILES)
     describe_request_bodies(app)
     add_problem_handlers(app)
     # Around the framework, not in it: what the lane answers goes through none of its layers.
-    lane = (
-        LaneRoute("/v1/predict", raw_predict(engine, settings)),
-        LaneRoute("/v2/models/{task}/infer", infer),
-        LaneRoute("/v2/models/{task}/versions/{version}/infer", infer),
+    raw = (raw_predict_route(engine, settings), *infer)
+    observer = Observer(telemetry)
+    limited = BodyLimit(FastLane(app, raw, answers), settings.max_body_bytes)
+    direct = DirectAnswers(
+        raw,
+        engine.predictor,
+        observer,
+        Proxies(settings.trusted_proxies),
+        settings.max_body_bytes,
+        settings.request_timeout_ms,
     )
-    return Observer(BodyLimit(FastLane(app, lane), settings.max_body_bytes), telemetry)
+    return Application(Observed(limited, observer), direct)

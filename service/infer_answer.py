@@ -6,8 +6,8 @@ import numpy as np
 import orjson
 
 from service.engine.predictor import Prediction
-from service.fast_lane import HEADER_LENGTH, OCTETS, RawAnswer
 from service.infer_request import InferCall
+from service.raw_calls import HEADER_LENGTH, OCTETS, RawAnswer
 
 _JSON = ((b"content-type", b"application/json"),)
 

@@ -1,7 +1,8 @@
-"""ASGI middleware that names each request and counts it. Plain ASGI: it costs next to nothing."""
+"""Names each request and counts it, as ASGI middleware or for whoever answers without ASGI."""
 
 import re
 import secrets
+from collections.abc import Mapping
 from itertools import count
 from time import perf_counter
 
@@ -15,10 +16,9 @@ _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "
 
 
 class Observer:
-    """Sets `scope["request_id"]`, echoes it as `X-Request-ID`, and feeds the HTTP metrics."""
+    """Of all requests, however they are answered: their names, their number and their time."""
 
-    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
-        self._app = app
+    def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
         # Unlike any other process's; asking the system for randomness each time costs more.
         self._numbers = count(int.from_bytes(secrets.token_bytes(8)))
@@ -27,11 +27,47 @@ class Observer:
         # Looking up a metric by its labels costs more than counting; routes and codes are few.
         self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
+    def begin(self) -> None:
+        """A request is under way until `end`."""
+        self._under_way += 1
+
+    def name(self, headers: Mapping[bytes, bytes]) -> bytes:
+        """A name for a request: the caller's own where it gave one."""
+        given = headers.get(b"x-request-id")
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            return given
+        return b"%016x" % (next(self._numbers) % (1 << 64))
+
+    def end(self, route: str, method: str, code: int, seconds: float) -> None:
+        """It was answered; `route` is a template, never a path, which holds a task's name."""
+        self._under_way -= 1
+        if method not in _KNOWN_METHODS:
+            method = "other"
+        found = self._counted.get((route, method, code))
+        if found is None:
+            found = self._counted[route, method, code] = (
+                self._telemetry.http_requests.labels(route, method, str(code)),
+                self._telemetry.http_seconds.labels(route),
+            )
+        requests, duration = found
+        requests.inc()
+        duration.observe(seconds)
+
+
+class Observed:
+    """ASGI middleware: sets `scope["request_id"]`, echoes it as `X-Request-ID`, and counts."""
+
+    def __init__(self, app: ASGIApp, observer: Observer) -> None:
+        self._app = app
+        self._observer = observer
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _given_id(scope["headers"]) or b"%016x" % (next(self._numbers) % (1 << 64))
+        started = perf_counter()
+        self._observer.begin()
+        request_id = self._observer.name(dict(scope["headers"]))
         scope["request_id"] = request_id.decode()
         code = 500
 
@@ -43,32 +79,8 @@ class Observer:
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
             await send(message)
 
-        started = perf_counter()
-        self._under_way += 1
         try:
             await self._app(scope, receive, send_named)
         finally:
-            self._under_way -= 1
-            # The route's template, never the path: a path holds a task's name.
             route = getattr(scope.get("route"), "path", "unmatched")
-            requests, seconds = self._metrics(route, scope["method"], code)
-            requests.inc()
-            seconds.observe(perf_counter() - started)
-
-    def _metrics(self, route: str, method: str, code: int) -> tuple[Counter, Histogram]:
-        if method not in _KNOWN_METHODS:
-            method = "other"
-        found = self._counted.get((route, method, code))
-        if found is None:
-            found = self._counted[route, method, code] = (
-                self._telemetry.http_requests.labels(route, method, str(code)),
-                self._telemetry.http_seconds.labels(route),
-            )
-        return found
-
-
-def _given_id(headers: list[tuple[bytes, bytes]]) -> bytes | None:
-    for name, value in headers:
-        if name == b"x-request-id":
-            return value if _REQUEST_ID.fullmatch(value) else None
-    return None
+            self._observer.end(route, scope["method"], code, perf_counter() - started)

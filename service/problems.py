@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException
 from model_store import errors as store_errors
 from service import errors
 
-# Not in the standard: nginx's number for a caller who left. It is only ever counted, never read.
-_CALLER_LEFT = 499
+CALLER_LEFT = 499
+"""Not in the standard: nginx's number for a caller who left. Only ever counted, never read."""
 
 STATUS_CODES: dict[type[Exception], int] = {
     errors.MalformedRequest: 400,
@@ -22,7 +22,7 @@ STATUS_CODES: dict[type[Exception], int] = {
     errors.BodyTooLarge: 413,
     errors.Unavailable: 503,
     errors.DeadlinePassed: 504,
-    errors.CallerLeft: _CALLER_LEFT,
+    errors.CallerLeft: CALLER_LEFT,
     store_errors.UnknownTask: 404,
     store_errors.InvalidTaskName: 422,
     store_errors.CorruptArtifact: 400,
@@ -36,15 +36,26 @@ _log = logging.getLogger(__name__)
 def problem_response(
     request: Request, status: int, detail: str, headers: dict[str, str] | None = None
 ) -> Response:
+    """The answer to a request that the framework has."""
+    return _problem(*_of(request), status, detail, headers)
+
+
+def _problem(
+    path: str,
+    request_id: str | None,
+    status: int,
+    detail: str,
+    headers: dict[str, str] | None = None,
+) -> Response:
     """`application/problem+json`, with `error` for clients of the Open Inference Protocol."""
-    title = "Caller Left" if status == _CALLER_LEFT else HTTPStatus(status).phrase
+    title = "Caller Left" if status == CALLER_LEFT else HTTPStatus(status).phrase
     document = {
         "type": "about:blank",
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": request.url.path,
-        "request_id": request.scope.get("request_id"),
+        "instance": path,
+        "request_id": request_id,
         "error": f"{title}: {detail}",
     }
     # Names come from strangers: what is no valid Unicode is replaced, not refused.
@@ -60,29 +71,29 @@ def problem_response(
     return Response(orjson.dumps(safe), status, headers, "application/problem+json")
 
 
-def problem_of(request: Request, error: Exception) -> Response:
+def problem_of(error: Exception, path: str, request_id: str | None) -> Response:
     """The problem document for an error; one that is in no table is logged and says nothing."""
     kind = next((kind for kind in type(error).__mro__ if kind in STATUS_CODES), None)
     if kind is None:
-        _log.error("request %s failed", request.scope.get("request_id"), exc_info=error)
-        return problem_response(request, 500, "the service made a mistake; its log says more")
+        _log.error("request %s failed", request_id, exc_info=error)
+        said = "the service made a mistake; its log says more"
+        return _problem(path, request_id, 500, said)
     headers = {}
     if isinstance(error, errors.Unavailable):
         headers["Retry-After"] = str(max(1, ceil(error.retry_after_seconds)))
-    return problem_response(request, STATUS_CODES[kind], str(error), headers)
+    return _problem(path, request_id, STATUS_CODES[kind], str(error), headers)
 
 
 def add_problem_handlers(app: FastAPI) -> None:
     """Answer every exception that a route lets out with a problem document."""
 
     async def own(request: Request, error: Exception) -> Response:
-        return problem_of(request, error)
+        return problem_of(error, *_of(request))
 
     async def from_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return problem_response(
-            request, error.status_code, str(error.detail), dict(error.headers or {})
-        )
+        headers = dict(error.headers or {})
+        return problem_response(request, error.status_code, str(error.detail), headers)
 
     async def invalid_parameters(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -95,3 +106,7 @@ def add_problem_handlers(app: FastAPI) -> None:
         app.add_exception_handler(kind, own)
     app.add_exception_handler(HTTPException, from_framework)
     app.add_exception_handler(RequestValidationError, invalid_parameters)
+
+
+def _of(request: Request) -> tuple[str, str | None]:
+    return request.url.path, request.scope.get("request_id")

@@ -15,9 +15,10 @@ from typing import Generic
 import numpy as np
 
 from service.engine.admission import Admission, BatchLimits
+from service.engine.batch_run import BatchRun
 from service.engine.entries import Answer, Compute, Entry, Payload, Rows, Terms
 from service.engine.fair_queue import FairQueue
-from service.engine.waiting import Waiting
+from service.engine.waiting import AwaitingWaiter, Waiter, Waiting
 from service.errors import DeadlinePassed, Saturated, ShuttingDown, WouldBeLate
 from service.telemetry import Telemetry
 
@@ -45,14 +46,15 @@ class Batcher(Generic[Payload]):
         telemetry: Telemetry,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._compute = compute
-        self._executor = executor
         self._limits = limits
         self._telemetry = telemetry
         self._clock = clock
         quantum_rows = max(1, limits.batch_rows // _TURNS_IN_A_BATCH)
         self._queue: FairQueue[Waiting[Payload]] = FairQueue(quantum_rows)
         self._admission = Admission(self._queue, limits, clock)
+        self._batch = BatchRun(
+            compute, executor, self._admission, limits.inline_ms, telemetry, clock
+        )
         self._running: asyncio.Task[None] | None = None
         self._start_by = 0.0
         self._changed = asyncio.Event()
@@ -64,6 +66,11 @@ class Batcher(Generic[Payload]):
         """Rows that wait; those of the batch under way do not."""
         return self._queue.rows
 
+    @property
+    def batch_rows(self) -> int:
+        """Rows computed in one go, at most."""
+        return self._limits.batch_rows
+
     async def submit(self, key: str, payload: Payload, rows: Rows, terms: Terms) -> Rows:
         """Logits `[n, outputs]` for rows `[n, row_length]`, n > 0, of the task that `key` names.
 
@@ -72,24 +79,44 @@ class Batcher(Generic[Payload]):
         these very rows raises.
         """
         waiting: list[Waiting[Payload]] = []
+        waiters: list[AwaitingWaiter] = []
         try:
-            if self._closed:
-                raise ShuttingDown("the service is stopping and takes no more requests")
-            self._admission.check(key, len(rows), terms, idle=self._running is None)
+            self._admit(key, len(rows), terms)
             size = self._limits.batch_rows
             for start in range(0, len(rows), size):
-                waiting.append(self._put(Entry(key, payload, rows[start : start + size]), terms))
-            if self._running is None:
-                self._running = asyncio.create_task(self._run())
-            if len(waiting) == 1:
-                return await waiting[0].answer
-            return np.concatenate(await asyncio.gather(*(part.answer for part in waiting)))
+                waiters.append(AwaitingWaiter())
+                entry = Entry(key, payload, rows[start : start + size])
+                waiting.append(self._put(entry, terms, waiters[-1]))
+            if len(waiters) == 1:
+                return await waiters[0].answer
+            return np.concatenate(await asyncio.gather(*(waiter.answer for waiter in waiters)))
         except _NOT_ANSWERED as reason:
-            self._telemetry.rejected.labels(_REASONS[type(reason)]).inc()
+            self._count(reason)
             raise
         finally:
             for part in waiting:
                 self._forget(part)
+
+    def put(
+        self, key: str, payload: Payload, rows: Rows, terms: Terms, waiter: Waiter
+    ) -> Waiting[Payload]:
+        """As `submit` for rows that fit in a batch, without a task: `waiter` is told, later.
+
+        Who leaves before that says so by `leave`. Raises what can be refused at once.
+        """
+        if len(rows) > self._limits.batch_rows:
+            raise ValueError(f"expected {self._limits.batch_rows} rows or fewer, got {len(rows)}")
+        try:
+            self._admit(key, len(rows), terms)
+        except _NOT_ANSWERED as reason:
+            self._count(reason)
+            raise
+        return self._put(Entry(key, payload, rows), terms, waiter)
+
+    def leave(self, waiting: Waiting[Payload]) -> None:
+        """The waiter is there no more: its rows are not computed, where that did not begin."""
+        self._forget(waiting)
+        self._count(asyncio.CancelledError())
 
     async def close(self) -> None:
         """Take in nothing more, and wait until everything that waits has its answer."""
@@ -98,19 +125,34 @@ class Batcher(Generic[Payload]):
         if self._running is not None:
             await self._running
 
-    def _put(self, entry: Entry[Payload], terms: Terms) -> Waiting[Payload]:
-        loop = asyncio.get_running_loop()
+    def _admit(self, key: str, rows: int, terms: Terms) -> None:
+        if self._closed:
+            raise ShuttingDown("the service is stopping and takes no more requests")
+        self._admission.check(key, rows, terms, idle=self._running is None)
+
+    def _count(self, reason: BaseException) -> None:
+        self._telemetry.rejected.labels(_REASONS[type(reason)]).inc()
+
+    def _put(self, entry: Entry[Payload], terms: Terms, waiter: Waiter) -> Waiting[Payload]:
         now = self._clock()
         if not self._queue.rows:
             self._start_by = now + self._limits.delay_ms / 1000
-        waiting = Waiting(entry, terms.deadline, now, loop.create_future())
+        waiting = Waiting(entry, terms.deadline, now, waiter)
         waiting.place = self._queue.put(terms.caller, entry.key, len(entry.rows), waiting)
         if terms.deadline < inf:
-            waiting.timer = loop.call_later(terms.deadline - now, waiting.expire)
+            loop = asyncio.get_running_loop()
+            waiting.timer = loop.call_later(terms.deadline - now, self._expire, waiting)
             latest = terms.deadline - self._admission.seconds(self._queue.rows)
             self._start_by = min(self._start_by, latest)
         self._changed.set()
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
         return waiting
+
+    def _expire(self, waiting: Waiting[Payload]) -> None:
+        # Whoever is told by no task of its own cannot tidy up after itself.
+        self._forget(waiting)
+        waiting.expire()
 
     def _forget(self, waiting: Waiting[Payload]) -> None:
         if waiting.timer is not None:
@@ -124,19 +166,24 @@ class Batcher(Generic[Payload]):
             while self._queue.rows:
                 await self._let_fill()
                 batch = self._take()
-                rows = sum(len(waiting.entry.rows) for waiting in batch)
-                inline = self._is_quick(rows)
-                answers = await self._answers([waiting.entry for waiting in batch], rows, inline)
+                entries = [waiting.entry for waiting in batch]
+                rows = sum(len(entry.rows) for entry in entries)
+                here = self._batch.is_quick(rows)
+                answers: list[Answer] = []
+                if entries and here:
+                    answers = self._batch.here(entries, rows)
+                elif entries:
+                    answers = await self._batch.elsewhere(entries, rows)
                 for waiting, answer in zip(batch, answers, strict=True):
                     waiting.resolve(answer)
-                if inline:
+                if here:
                     # Whoever else has something to do on the event loop is let in between.
                     await asyncio.sleep(0)
         finally:
             self._running = None
             # Where this task was ended from outside, nobody is left to wait for ever.
             for waiting in (*batch, *self._queue.take(self._queue.rows)):
-                waiting.answer.cancel()
+                waiting.resolve(asyncio.CancelledError())
 
     async def _let_fill(self) -> None:
         while self._queue.rows < self._limits.batch_rows and not self._closed:
@@ -156,40 +203,7 @@ class Batcher(Generic[Payload]):
         for waiting in self._queue.take(self._limits.batch_rows):
             if waiting.deadline <= now:
                 waiting.expire()
-            if not waiting.answer.done():
+            if not waiting.waiter.done():
                 batch.append(waiting)
                 self._telemetry.queue_seconds.observe(now - waiting.since)
         return batch
-
-    def _is_quick(self, rows: int) -> bool:
-        return self._admission.cost.seconds_at_most(rows) * 1000 < self._limits.inline_ms
-
-    async def _answers(
-        self, entries: list[Entry[Payload]], rows: int, inline: bool
-    ) -> list[Answer]:
-        if not entries:
-            return []
-        self._admission.expect_batch(rows)
-        try:
-            if inline:
-                answers, seconds = self._timed(entries)
-            else:
-                answers, seconds = await asyncio.get_running_loop().run_in_executor(
-                    self._executor, self._timed, entries
-                )
-        except Exception as error:  # the batch boundary: every waiter is resolved
-            return [error] * len(entries)
-        self._telemetry.forward_seconds.observe(seconds)
-        self._telemetry.batch_rows.observe(rows)
-        self._telemetry.batch_tasks.observe(len({entry.key for entry in entries}))
-        # Computing again in parts, to find the one that fails, says nothing of a batch's cost.
-        if not any(isinstance(answer, Exception) for answer in answers):
-            self._admission.cost.learn(rows, seconds)
-        return answers
-
-    def _timed(self, entries: list[Entry[Payload]]) -> tuple[list[Answer], float]:
-        started = self._clock()
-        answers = list(self._compute(entries))
-        if len(answers) != len(entries):
-            raise ValueError(f"expected {len(entries)} answers of a batch, got {len(answers)}")
-        return answers, self._clock() - started

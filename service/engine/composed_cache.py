@@ -70,6 +70,10 @@ class ComposedCache:
                 self._share(key, kept)
         return kept
 
+    def has(self, key: str) -> bool:
+        """Whether the process has the composed weights of a content hash; it is not asked for."""
+        return key in self._kept
+
     async def get(self, artifact: TaskTensors) -> ComposedWeights:
         """The task's composed weights; one composition however many callers wait for it."""
         kept = self.at_hand(artifact.content_hash)

@@ -45,6 +45,11 @@ class PlannedForward:
         self._compose = compose
         self._mixed = mixed
         self._telemetry = telemetry
+        # Looking up a metric by its labels costs more than counting.
+        self._observed = {
+            path: (telemetry.path_rows.labels(path), telemetry.path_seconds.labels(path))
+            for path in ("grouped", *([] if mixed is None else [mixed.name]))
+        }
         self._last: tuple[list[Group], list[Path]] | None = None
         self.composed: deque[tuple[RegisteredTask, ComposedWeights]] = deque()
         """What was composed for a batch, to be kept or not."""
@@ -58,6 +63,8 @@ class PlannedForward:
         groups = [self._group(group) for group in by_task]
         paths = self.planner.plan(groups)
         self._last = groups, paths
+        if len(members) == 1:
+            return isolated(self._any_tasks if paths == ["mixed"] else self._one_task, entries)
         answers: dict[int, Answer] = {}
         mixed: list[int] = []
         for path, group, indices in zip(paths, by_task, members, strict=True):
@@ -140,8 +147,9 @@ class PlannedForward:
         return [answers[index] for index in range(len(entries))]
 
     def _observe(self, path: str, rows: int, seconds: float) -> None:
-        self._telemetry.path_rows.labels(path).inc(rows)
-        self._telemetry.path_seconds.labels(path).observe(seconds)
+        counted, observed = self._observed[path]
+        counted.inc(rows)
+        observed.observe(seconds)
 
 
 def _rows(entries: Sequence[Entry[Work]]) -> Rows:

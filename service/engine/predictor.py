@@ -20,6 +20,7 @@ from service.engine.planned_forward import PlannedForward, Work
 from service.engine.registry import TaskRegistry
 from service.engine.task_identifier import Identification, Method, TaskIdentifier
 from service.engine.task_table import RegisteredTask
+from service.engine.waiting import Outcome, Waiter, Waiting
 from service.errors import DeadlinePassed
 from service.telemetry import Telemetry
 
@@ -43,6 +44,14 @@ class Prediction:
         shifted = np.exp(self.logits - np.maximum.reduce(self.logits, axis=1, keepdims=True))
         shifted /= np.add.reduce(shifted, axis=1, keepdims=True)
         return shifted
+
+
+@dataclass(slots=True)
+class Begun:
+    """Rows of a task that wait, or are computed."""
+
+    task: RegisteredTask
+    waiting: Waiting[Work]
 
 
 class Predictor:
@@ -84,6 +93,36 @@ class Predictor:
         self._take_up_composed()
         task.rows_predicted += len(intensities)
         return Prediction(task, logits[:, : len(task.classes)])
+
+    def begin(self, task_id: str, intensities: Rows, terms: Terms, waiter: Waiter) -> Begun | None:
+        """As `predict`, without a task: `waiter` is told logits, of which `end` makes a prediction.
+
+        None, and nothing was done, where weights are to be composed first or rows do not fit in a
+        batch. Raises what can be refused at once.
+        """
+        task = self._registry.get(task_id)
+        version = task.version
+        if len(intensities) > self._batcher.batch_rows or not (
+            self._planned.may_mix(task) or self._cache.has(version)
+        ):
+            return None
+        work = Work(task, self._cache.at_hand(version))
+        return Begun(task, self._batcher.put(version, work, intensities, terms, waiter))
+
+    def end(self, begun: Begun, outcome: Outcome) -> Prediction:
+        """What was begun as a prediction. Raises what is no logits."""
+        self._take_up_composed()
+        if isinstance(outcome, BaseException):
+            if isinstance(outcome, DeadlinePassed):
+                self._telemetry.rejected.labels("expired").inc()
+            raise outcome
+        task = begun.task
+        task.rows_predicted += len(outcome)
+        return Prediction(task, outcome[:, : len(task.classes)])
+
+    def leave(self, begun: Begun) -> None:
+        """Nobody waits for what was begun."""
+        self._batcher.leave(begun.waiting)
 
     def _take_up_composed(self) -> None:
         planned, cache = self._planned, self._cache

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Request, Response
 
 from model_store.errors import UnknownTask
 from service.engine.engine import Engine
-from service.fast_lane import Handler, RawRequest
+from service.raw_answers import RawAnswers
+from service.raw_calls import RawRoute
 from service.routes.infer import AUTO, check_version
 from service.schemas import (
     BINARY,
@@ -23,10 +24,13 @@ from service.schemas import (
 _VERSIONED = "/v2/models/{task}/versions/{version}"
 
 
-def open_inference_router(engine: Engine, infer: Handler) -> APIRouter:
+def open_inference_router(
+    engine: Engine, infer: tuple[RawRoute, RawRoute], answers: RawAnswers
+) -> APIRouter:
     """The routes, on an engine and what answers a prediction."""
     router = APIRouter(tags=["open inference protocol"], responses=PROBLEMS)
     registry = engine.registry
+    live, versioned = infer
     preprocessing = engine.network.manifest.preprocessing
 
     @router.get("/v2", summary="The server and its extensions")
@@ -70,7 +74,7 @@ def open_inference_router(engine: Engine, infer: Handler) -> APIRouter:
         check_version(registry, task, version)
         return await model_ready(task)
 
-    # Raw tensors never come here: the fast lane takes them, with the same handler.
+    # Raw tensors never come here: the fast lane takes them, as the same route.
     @router.post(
         "/v2/models/{task}/infer",
         summary="Predict on a tensor of rows",
@@ -82,7 +86,7 @@ def open_inference_router(engine: Engine, infer: Handler) -> APIRouter:
         | INFER_PARAMETERS,
     )
     async def infer_json(task: str, request: Request) -> Response:
-        return await answered(request, {"task": task})
+        return await answered(live, request)
 
     @router.post(
         _VERSIONED + "/infer",
@@ -95,10 +99,10 @@ def open_inference_router(engine: Engine, infer: Handler) -> APIRouter:
         | INFER_PARAMETERS,
     )
     async def infer_json_version(task: str, version: str, request: Request) -> Response:
-        return await answered(request, {"task": task, "version": version})
+        return await answered(versioned, request)
 
-    async def answered(request: Request, path: dict[str, str]) -> Response:
-        answer = await infer(RawRequest(request.scope, request.receive), path)
+    async def answered(route: RawRoute, request: Request) -> Response:
+        answer = await answers.to(route, request.path_params, request.scope, request.receive)
         headers = {name.decode(): value.decode() for name, value in answer.headers}
         return Response(answer.body, headers=headers)
 

@@ -1,6 +1,7 @@
 """On what terms a request is served: who asks, and by when."""
 
 import time
+from collections.abc import Mapping
 from math import nan
 
 from starlette.types import Scope
@@ -18,11 +19,15 @@ def terms_of(scope: Scope, default_timeout_ms: float | None) -> Terms:
     Raises `InvalidInput` where `X-Request-Timeout-Ms` is none of 0 to `MAX_TIMEOUT_MS`.
     """
     client = scope.get("client")
-    caller = client[0] if client else ""
-    timeout_ms = default_timeout_ms
-    for name, value in scope["headers"]:
-        if name == _TIMEOUT:
-            timeout_ms = _checked_ms(value.decode("latin-1"))
+    return terms_said(client[0] if client else "", dict(scope["headers"]), default_timeout_ms)
+
+
+def terms_said(
+    caller: str, headers: Mapping[bytes, bytes], default_timeout_ms: float | None
+) -> Terms:
+    """The same, by who asks and its headers."""
+    said = headers.get(_TIMEOUT)
+    timeout_ms = default_timeout_ms if said is None else _checked_ms(said.decode("latin-1"))
     if timeout_ms is None:
         return Terms(caller)
     return Terms(caller, time.monotonic() + timeout_ms / 1000)

@@ -18,6 +18,7 @@ from service.engine.admission import BatchLimits
 from service.engine.batcher import Batcher
 from service.engine.entries import Entry, Rows, Terms, indices_by_key
 from service.engine.isolation import isolated
+from service.engine.waiting import AwaitingWaiter
 from service.errors import DeadlinePassed, Saturated, ShuttingDown, WouldBeLate
 from service.telemetry import Telemetry
 from tests.service.engine.virtual_time import HeldExecutor, VirtualTimeLoop
@@ -38,6 +39,10 @@ class Weights:
 
     def __init__(self, factor: float) -> None:
         self.factor = factor
+
+
+class ToldLate(DeadlinePassed):
+    """Was admitted and told; counted by whoever is told, where a refusal is counted at once."""
 
 
 @dataclass(eq=False)
@@ -124,10 +129,18 @@ class BatcherMachine(RuleBasedStateMachine):
         size=st.integers(1, 4) | st.integers(1, 20),
         timeout=st.sampled_from([inf, inf, 0.0, 0.02, 0.1, 0.3]),
         poisoned=st.sampled_from([False, False, False, True]),
+        put=st.booleans(),
         settle=st.booleans(),
     )
     def submit(
-        self, caller: str, key: float, size: int, timeout: float, poisoned: bool, settle: bool
+        self,
+        caller: str,
+        key: float,
+        size: int,
+        timeout: float,
+        poisoned: bool,
+        put: bool,
+        settle: bool,
     ) -> None:
         rows = np.arange(self.next_id, self.next_id + size, dtype=np.float32).reshape(-1, 1)
         self.next_id += size
@@ -136,13 +149,28 @@ class BatcherMachine(RuleBasedStateMachine):
         weights = Weights(key)
         self.payloads.append(weakref.ref(weights))
         deadline = self.loop.time() + timeout
-        submission = self.batcher.submit(str(key), weights, rows, Terms(caller, deadline))
-        task = self.loop.create_task(submission)
+        terms = Terms(caller, deadline)
+        put = put and size <= self.limits.batch_rows
+        ask = self.put if put else self.batcher.submit
+        task = self.loop.create_task(ask(str(key), weights, rows, terms))
         self.asked.append(
             Asked(task, rows, key, caller, deadline, poisoned, self.closing is not None)
         )
         if settle:
             self.settle()
+
+    async def put(self, key: str, weights: Weights, rows: Rows, terms: Terms) -> Rows:
+        """As whoever awaits nothing does it, made a task so that both look alike from here."""
+        waiter = AwaitingWaiter()
+        waiting = self.batcher.put(key, weights, rows, terms, waiter)
+        del weights
+        try:
+            return await waiter.answer
+        except asyncio.CancelledError:
+            self.batcher.leave(waiting)
+            raise
+        except DeadlinePassed as error:
+            raise ToldLate from error
 
     @precondition(lambda self: self.asked)
     @rule(data=st.data(), settle=st.booleans())
@@ -216,7 +244,7 @@ class BatcherMachine(RuleBasedStateMachine):
         if isinstance(error, DeadlinePassed):
             assert self.loop.time() > one.deadline - TIMER_SECONDS
             self.given_up |= one.ids - self.computed - self.under_way()
-            return "expired"
+            return "told that it expired" if isinstance(error, ToldLate) else "expired"
         assert not one.ids & self.computed
         if isinstance(error, WouldBeLate):
             assert one.deadline < inf

@@ -1,0 +1,54 @@
+"""Few rows through a fully connected network under composed weights, by `dense.cpp`.
+
+Sooner than a library made for large products, and a row's logits do not depend, to the bit, on what
+rows come with it.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from masked_network.backbones import masked_layers
+from masked_network.compiled import DenseLayer, Kernels
+from masked_network.fully_connected import FullyConnected
+
+MOST_ROWS = 16
+"""Beyond so many large products are as quick."""
+
+
+class DenseRows:
+    """For one backbone; for one thread at a time."""
+
+    def __init__(self, backbone: FullyConnected, kernels: Kernels) -> None:
+        layers = masked_layers(backbone)
+        self._kernels = kernels
+        self._shapes = {layer.name: layer.shape for layer in layers}
+        self._row_length, self._outputs = layers[0].fan_in, layers[-1].shape[0]
+        self._scratch = torch.empty(2, MOST_ROWS, max(layer.shape[0] for layer in layers))
+        self._layers = (DenseLayer * len(layers))(
+            *(DenseLayer(outputs=layer.shape[0], terms=layer.fan_in) for layer in layers)
+        )
+
+    def __call__(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+        """Logits `[B, outputs]`, fp32, for inputs `[B, *input_shape]`, at most `MOST_ROWS`.
+
+        Raises `ValueError` on weights or rows that do not fit.
+        """
+        rows = inputs.shape[0]
+        if rows > MOST_ROWS or inputs.numel() != rows * self._row_length or not _is_plain(inputs):
+            expected = f"at most {MOST_ROWS} rows of {self._row_length} fp32 in main memory"
+            raise ValueError(f"expected {expected}, got {tuple(inputs.shape)} {inputs.dtype}")
+        for layer, (name, shape) in zip(self._layers, self._shapes.items(), strict=True):
+            weight = weights[name]
+            if weight.shape != shape or not _is_plain(weight):
+                got = f"{tuple(weight.shape)} {weight.dtype}"
+                raise ValueError(f"{name}: expected contiguous fp32 {shape}, got {got}")
+            layer.weights = weight.data_ptr()
+        outputs = inputs.new_empty(rows, self._outputs)
+        self._kernels.dense_rows(self._layers, inputs, outputs, self._scratch)
+        return outputs
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.dtype is torch.float32 and tensor.is_cpu and tensor.is_contiguous()

@@ -1,0 +1,164 @@
+"""Answers small raw requests of named tasks as soon as their bytes are there. Knows no sockets.
+
+What it does not take is for the application, as if nobody had asked here; what it takes it answers
+and counts as the application would.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from time import perf_counter
+
+from service.engine.predictor import Begun, Prediction, Predictor
+from service.engine.waiting import Outcome
+from service.observer import Observer
+from service.problems import CALLER_LEFT, problem_of
+from service.proxies import Proxies
+from service.raw_calls import RawAnswer, RawRequest, RawRoute, is_raw
+from service.routes.terms import terms_said
+
+MOST_BYTES = 64 << 10
+"""Of a body; beyond it what ASGI costs is little beside the rows."""
+
+_REMEMBERED_URLS = 4096
+
+Headers = Mapping[bytes, bytes]
+Lines = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request goes: a route, with the parts of the path by name, and the query."""
+
+    route: RawRoute
+    parts: Mapping[str, str]
+    path: str
+    query: bytes
+
+
+class DirectAnswers:
+    """On an engine, for the routes of raw requests."""
+
+    def __init__(
+        self,
+        routes: Sequence[RawRoute],
+        predictor: Predictor,
+        observer: Observer,
+        proxies: Proxies,
+        max_body_bytes: int,
+        timeout_ms: float | None,
+    ) -> None:
+        self._routes = routes
+        self.predictor = predictor
+        self.observer = observer
+        self.proxies = proxies
+        self.timeout_ms = timeout_ms
+        self._most_bytes = min(MOST_BYTES, max_body_bytes)
+        self._target_of = lru_cache(_REMEMBERED_URLS)(self._found)
+
+    def target(self, url: bytes, headers: Headers) -> Target | None:
+        """Where a POST of these headers goes; None where it is not for here."""
+        length = headers.get(b"content-length", b"")
+        if (
+            not length.isdigit()
+            or len(length) > 8
+            or int(length) > self._most_bytes
+            or b"transfer-encoding" in headers
+            or b"content-encoding" in headers
+            or b"expect" in headers
+            or b"upgrade" in headers
+            or not is_raw(headers)
+        ):
+            return None
+        return self._target_of(url)
+
+    def _found(self, url: bytes) -> Target | None:
+        raw_path, _, query = url.partition(b"?")
+        if b"%" in raw_path or b"#" in url or not raw_path.isascii():
+            return None
+        path = raw_path.decode()
+        for route in self._routes:
+            parts = route.parts(path)
+            if parts is not None:
+                return Target(route, parts, path, query)
+        return None
+
+
+class DirectCall(ABC):
+    """One request, from its head on; whoever has the connection says how an answer gets there."""
+
+    __slots__ = ("_answer", "_begun", "_direct", "_headers", "_started", "_target", "over")
+
+    def __init__(self, direct: DirectAnswers, target: Target, headers: Headers) -> None:
+        self._direct = direct
+        self._target = target
+        self._headers = headers
+        self._started = perf_counter()
+        self._begun: Begun | None = None
+        self._answer: Callable[[Prediction], RawAnswer] | None = None
+        self.over = False
+        """Whether it was answered, or its caller left."""
+
+    @abstractmethod
+    def reply(self, code: int, body: bytes, lines: Lines) -> None:
+        """Send a status code, headers without a length, and a body."""
+
+    def begin(self, body: bytes, peer: str) -> bool:
+        """Let its rows wait, whose bytes came from the address `peer`.
+
+        False, and nothing was done, where the application has to answer. Whatever is wrong with it
+        is answered before this returns.
+        """
+        direct, target = self._direct, self._target
+        try:
+            caller = direct.proxies.caller(peer, self._headers)
+            terms = terms_said(caller, self._headers, direct.timeout_ms)
+            call = target.route.read(RawRequest(self._headers, target.query, target.parts, body))
+            if call.task is None:
+                return False
+            self._answer = call.answer
+            self._begun = direct.predictor.begin(call.task, call.rows, terms, self)
+        except Exception as error:  # the boundary: whatever it is, the caller is told
+            direct.observer.begin()
+            self._refuse(error)
+            return True
+        if self._begun is None:
+            return False
+        direct.observer.begin()
+        return True
+
+    def done(self) -> bool:
+        """Whether nobody waits for an answer any more."""
+        return self.over
+
+    def tell(self, outcome: Outcome) -> None:
+        """Answer, by logits or what was wrong."""
+        assert self._begun is not None
+        assert self._answer is not None
+        try:
+            answer = self._answer(self._direct.predictor.end(self._begun, outcome))
+        except Exception as error:  # the boundary: whatever it is, the caller is told
+            self._refuse(error)
+        else:
+            name = self._direct.observer.name(self._headers)
+            self._end(200)
+            self.reply(200, answer.body, (*answer.headers, (b"x-request-id", name)))
+
+    def leave(self) -> None:
+        """Its caller is gone."""
+        if self._begun is not None and not self.over:
+            self._direct.predictor.leave(self._begun)
+            self._end(CALLER_LEFT)
+
+    def _refuse(self, error: Exception) -> None:
+        name = self._direct.observer.name(self._headers)
+        problem = problem_of(error, self._target.path, name.decode())
+        lines = [line for line in problem.raw_headers if line[0] != b"content-length"]
+        self._end(problem.status_code)
+        self.reply(problem.status_code, bytes(problem.body), (*lines, (b"x-request-id", name)))
+
+    def _end(self, code: int) -> None:
+        self.over = True
+        seconds = perf_counter() - self._started
+        self._direct.observer.end(self._target.route.path, "POST", code, seconds)

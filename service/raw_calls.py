@@ -1,0 +1,69 @@
+"""Requests of raw tensors apart from how they came: what a route reads in one, and answers.
+
+Knows neither ASGI nor sockets, so that both ways to serve them say the same.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from service.engine.entries import Rows
+from service.engine.predictor import Prediction
+
+OCTETS = b"application/octet-stream"
+HEADER_LENGTH = b"inference-header-content-length"
+
+
+@dataclass(slots=True)
+class RawRequest:
+    """Headers by lower-case name, the parts of the path by theirs, and the whole body."""
+
+    headers: Mapping[bytes, bytes]
+    query: bytes
+    path: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(slots=True)
+class RawAnswer:
+    """A body and its headers, of status 200; the length is added."""
+
+    body: bytes
+    headers: Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(slots=True)
+class RawCall:
+    """Checked rows of a task, or None where it is to be inferred, and how to answer them."""
+
+    task: str | None
+    rows: Rows
+    answer: Callable[[Prediction], RawAnswer]
+
+
+Read = Callable[[RawRequest], RawCall]
+"""Raises what is wrong with the request."""
+
+
+class RawRoute:
+    """A path with `{names}` and what reads its requests; metrics know it by that path."""
+
+    def __init__(self, path: str, read: Read) -> None:
+        self.path = path
+        self.read = read
+        self._match = re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)).fullmatch
+
+    def parts(self, path: str) -> Mapping[str, str] | None:
+        """The parts by name, where the path is this route's."""
+        matched = self._match(path)
+        return None if matched is None else matched.groupdict()
+
+
+def is_raw(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a body is raw bytes, or has a binary tensor."""
+    content_type = headers.get(b"content-type", b"")
+    return (
+        content_type == OCTETS
+        or HEADER_LENGTH in headers
+        or content_type.partition(b";")[0].strip().lower() == OCTETS
+    )

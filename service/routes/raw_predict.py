@@ -37,7 +37,12 @@ def raw_predict_route(engine: Engine, settings: Settings) -> RawRoute:
 
 @lru_cache(maxsize=1024)
 def _asked_for(query: bytes) -> tuple[str | None, str]:
-    given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    said = query.decode("latin-1")
+    if "&" in said or "%" in said or "+" in said:
+        given = dict(parse_qsl(said, keep_blank_values=True))
+    else:  # a task alone, for which a parser costs as much as the rest of the head
+        name, _, value = said.partition("=")
+        given = {name: value}
     output = given.get("output", "probabilities")
     if output not in _RAW_ANSWERS:
         raise InvalidInput(f"output: expected probabilities or logits, got {output[:40]!r}")

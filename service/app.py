@@ -53,6 +53,9 @@ def create_app(settings: Settings, readiness: Readiness) -> Application:
         collector(registry=metrics_registry)
     telemetry = Telemetry(metrics_registry)
     engine = build_engine(settings, telemetry)
+    telemetry.ready.set_function(
+        lambda: float(not readiness.draining and engine.follower.unready is None)
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

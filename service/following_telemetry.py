@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+from service.second_buckets import SECONDS
 
 
 class FollowingTelemetry:
@@ -28,7 +28,7 @@ class FollowingTelemetry:
             "impress_registry_reconcile_duration_seconds",
             "One look at the store, by what it was for: a nudge, or the interval.",
             ("reason",),
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=registry,
         )
         self.followed = Counter(

@@ -6,10 +6,9 @@ from importlib.metadata import version
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from service.following_telemetry import FollowingTelemetry
+from service.redis_telemetry import RedisTelemetry
+from service.second_buckets import SECONDS
 
-_SECONDS = (
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
-)  # fmt: skip
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _NATS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 2.0, 2.3, 3, 4.6)
 
@@ -30,7 +29,7 @@ class Telemetry:
             "impress_http_request_duration_seconds",
             "From the request's head to the last byte of the answer.",
             ("route",),
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=registry,
         )
         self.in_flight = Gauge(
@@ -46,10 +45,13 @@ class Telemetry:
         self.queue_seconds = Histogram(
             "impress_queue_duration_seconds",
             "How long a request's rows waited for the engine.",
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=registry,
         )
         self.queue_rows = Gauge("impress_queue_rows", "Rows that wait.", registry=registry)
+        self.queue_limit_rows = Gauge(
+            "impress_queue_limit_rows", "Rows that may wait.", registry=registry
+        )
         self.batch_rows = Histogram(
             "impress_batch_rows", "Rows in a batch.", buckets=_ROWS, registry=registry
         )
@@ -59,7 +61,7 @@ class Telemetry:
         self.forward_seconds = Histogram(
             "impress_forward_duration_seconds",
             "The forward passes of one batch.",
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=registry,
         )
         self.path_rows = Counter(
@@ -72,13 +74,13 @@ class Telemetry:
             "impress_path_duration_seconds",
             "One pass of a batch's rows, by path.",
             ("path",),
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=registry,
         )
         self.compose_seconds = Histogram(
             "impress_compose_duration_seconds",
             "The composition of one task's weights.",
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=registry,
         )
 
@@ -103,13 +105,24 @@ class Telemetry:
             "impress_cache_bytes", "Composed weights kept in the process.", registry=registry
         )
 
+        self.redis = RedisTelemetry(registry)
         self.following = FollowingTelemetry(registry)
+        self.ready = Gauge(
+            "impress_ready", "1 where requests are welcome, as /readyz says.", registry=registry
+        )
         self.tasks_registered = Gauge(
             "impress_tasks_registered", "Tasks that can be predicted with.", registry=registry
         )
         self.tasks_damaged = Gauge(
             "impress_tasks_damaged",
             "Tasks in the store that could not be loaded.",
+            registry=registry,
+        )
+
+        self.task_changes = Counter(
+            "impress_task_changes_total",
+            "Changes asked for here, by kind: published, replaced or deleted.",
+            ("change",),
             registry=registry,
         )
 
@@ -128,26 +141,7 @@ class Telemetry:
         self.inference_seconds = Histogram(
             "impress_inference_duration_seconds",
             "The search for the task of one request.",
-            buckets=_SECONDS,
-            registry=registry,
-        )
-
-        self.redis_up = Gauge(
-            "impress_redis_up",
-            "1 where Redis answered last time, 0 where it did not or is not configured.",
-            registry=registry,
-        )
-        self.redis_seconds = Histogram(
-            "impress_redis_command_duration_seconds",
-            "Redis calls, by command, failed ones included.",
-            ("command",),
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.redis_errors = Counter(
-            "impress_redis_errors_total",
-            "Redis calls that failed, took too long or answered with damaged bytes, by command.",
-            ("command",),
+            buckets=SECONDS,
             registry=registry,
         )
 
@@ -158,9 +152,8 @@ class Telemetry:
         for tier in ("process", "redis"):
             self.cache_queries.labels(tier)
             self.cache_hits.labels(tier)
-        for command in ("get", "set", "ping", "hot", "nudge", "listen"):
-            self.redis_seconds.labels(command)
-            self.redis_errors.labels(command)
+        for change in ("published", "replaced", "deleted"):
+            self.task_changes.labels(change)
         for reason in ("saturated", "late", "expired", "left", "closed"):
             self.rejected.labels(reason)
 

@@ -92,6 +92,7 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         settings.max_batch_delay_ms,
         settings.max_inline_ms,
     )
+    telemetry.queue_limit_rows.set(limits.queue_rows)
     forward, mixed = ForwardPass(network, device), mixed_forward(network)
     precision = precision_of(settings, mixes=mixed is not None)
     compose = composition(network, precision)

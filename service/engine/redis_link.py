@@ -33,7 +33,8 @@ class RedisLink:
         self.timeout_seconds = timeout_ms / 1000
         """Within which a request gets its answer, or a miss."""
         self._patient_seconds = max(self.timeout_seconds, _PATIENT_SECONDS)
-        self._telemetry = telemetry
+        self._telemetry = telemetry.redis
+        self._telemetry.configured.set(1)
         self._redis = _client(url, self.timeout_seconds)
         self._patient_redis = _client(url, self._patient_seconds)
         self._up = False
@@ -98,20 +99,20 @@ class RedisLink:
         running.add_done_callback(_retrieve)
         done, _ = await asyncio.wait({running}, timeout=seconds)
         if timed:
-            self._telemetry.redis_seconds.labels(command).observe(perf_counter() - started)
+            self._telemetry.seconds.labels(command).observe(perf_counter() - started)
         if done and running.exception() is None:
             return running.result(), False
         error = running.exception() if done else TimeoutError()
         if error is not None and not isinstance(error, RedisError | OSError | TimeoutError):
             raise error
-        self._telemetry.redis_errors.labels(command).inc()
+        self._telemetry.errors.labels(command).inc()
         return None, True
 
     def _set_up(self, up: bool) -> None:
         if up != self._up:
             _log.warning("Redis is %s", "up" if up else "down: composing without it")
         self._up = up
-        self._telemetry.redis_up.set(up)
+        self._telemetry.up.set(up)
 
 
 async def ended(running: asyncio.Task[None] | None) -> None:

@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 # All weights of a network take as many bytes, so a bound of bytes is one of their number. What has
 # expired leaves the index first; what was used longest ago makes room, before the newcomer comes.
+# Answers with how many made room and how many are left.
 _MAKE_ROOM = """
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. (now - ARGV[2]))
@@ -37,6 +38,7 @@ if over > 0 then
   local oldest = redis.call('ZPOPMIN', KEYS[1], over)
   for at = 1, #oldest, 2 do redis.call('UNLINK', oldest[at]) end
 end
+return {math.max(over, 0), redis.call('ZCARD', KEYS[1])}
 """
 
 _USED = """
@@ -123,7 +125,7 @@ class RedisTier:
             self._executor, self._codec.timed_decode, payload
         )
         if composed is None:
-            self._telemetry.redis_errors.labels("get").inc()
+            self._telemetry.redis.errors.labels("get").inc()
             _log.warning("damaged bytes in Redis under %s", key)
             return None
         self._worth.learn(waited + decode_seconds)
@@ -160,7 +162,11 @@ class RedisTier:
                     pipeline.set(key, payload, ex=seconds)
                     return await pipeline.execute()
 
-            await self._link.ask_patiently("set", write)
+            written = await self._link.ask_patiently("set", write)
+            if written is not None:
+                (evicted, kept), _ = written
+                self._telemetry.redis.evictions.inc(evicted)
+                self._telemetry.redis.kept_bytes.set(kept * len(payload))
 
     def _key(self, version: str) -> str:
         return f"{self._prefix}:{version}"

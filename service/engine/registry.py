@@ -47,6 +47,7 @@ class TaskRegistry:
         self._store = store
         self._executor = executor
         self._told = told
+        self._asked_for = telemetry.task_changes
         self._table = TaskTable()
         self._live = LiveTasks(telemetry, dropped)
         self._changes = StoreChanges(store, self._live)
@@ -119,13 +120,19 @@ class TaskRegistry:
         async with self._change:
             registered, created = await self._off_loop(lambda: stored(artifact))
             self._live.take([(task_id, registered)])
-        self._told()
+        self._tell("published" if created else "replaced", task_id, registered.version)
         return registered, created
 
     async def _delete(self, task_id: str) -> None:
         async with self._change:
             await self._off_loop(lambda: self._store.delete(task_id))
+            version = self._live.version_of(task_id)
             self._live.take([(task_id, None)])
+        self._tell("deleted", task_id, version)
+
+    def _tell(self, change: str, task_id: str, version: str | None) -> None:
+        self._asked_for.labels(change).inc()
+        _log.info("task %s", change, extra={"task": task_id, "version": version})
         self._told()
 
     async def _catch_up(self, thorough: bool) -> int:

@@ -546,3 +546,14 @@ def test_documentation_describes_every_route(client: TestClient) -> None:
     assert page.status_code == 200
     assert "cdn" not in page.text
     assert len(client.get("/swagger/swagger-ui-bundle.js").content) > 1_000_000
+
+
+def test_metrics_say_whether_requests_are_welcome_and_how_many_may_wait(
+    client: TestClient, readiness: Readiness
+) -> None:
+    lines = client.get("/metrics").text.splitlines()
+    assert "impress_ready 1.0" in lines
+    assert "impress_queue_limit_rows 8192.0" in lines
+    assert "impress_redis_configured 0.0" in lines
+    readiness.draining = True
+    assert "impress_ready 0.0" in client.get("/metrics").text.splitlines()

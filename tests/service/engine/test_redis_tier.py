@@ -317,6 +317,11 @@ async def test_weights_used_longest_ago_make_room(
             kept = {str(key, "ascii").rpartition(":")[2] for key in client.keys("impress:comp*")}
             assert client.zcard(index) == 2
         assert kept == {first, make_artifact(3).content_hash}
+        sample = telemetry.registry.get_sample_value
+        await until(lambda: sample("impress_redis_cache_evictions_total") == 1)
+        kept_bytes = sample("impress_redis_cache_bytes")
+        assert kept_bytes is not None
+        assert 2 * network.composed_bytes < kept_bytes <= two
 
 
 async def test_weights_larger_than_the_bound_are_not_written(

@@ -237,3 +237,21 @@ async def test_damaged_task_can_be_deleted(registry: TaskRegistry, store: Store)
     await registry.delete("task-1")
     assert registry.damaged == {}
     assert "task-1" not in store.task_ids()
+
+
+async def test_changes_asked_for_here_are_counted_by_kind(
+    registry: TaskRegistry, telemetry: Telemetry, make_artifact: MakeArtifact
+) -> None:
+    await registry.publish("new", make_artifact(50).content)
+    await registry.publish("new", make_artifact(51).content)
+    await registry.publish("new", make_artifact(52).content)
+    await registry.delete("new")
+    with pytest.raises(UnknownTask):
+        await registry.delete("new")
+    counted = {
+        sample.labels["change"]: sample.value
+        for family in telemetry.task_changes.collect()
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    }
+    assert counted == {"published": 1, "replaced": 2, "deleted": 1}

@@ -1,6 +1,5 @@
 """`python -m service`: read the settings, open the store, serve until told to stop."""
 
-import logging
 import sys
 from asyncio import Protocol
 from functools import partial
@@ -13,6 +12,7 @@ from pydantic_settings import CliApp
 from model_store.errors import StoreError
 from service.app import create_app
 from service.direct_protocol import DirectProtocol
+from service.logs import configure_logs
 from service.readiness import Readiness
 from service.server import DrainingServer
 from service.settings import Settings
@@ -20,10 +20,10 @@ from service.settings import Settings
 
 def main() -> None:
     """Serve; exits 2 with a sentence where settings or store do not allow a start."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     readiness = Readiness()
     try:
         settings = CliApp.run(Settings)
+        configure_logs(settings.log_format, settings.log_level)
         app = create_app(settings, readiness)
     except ValidationError as error:
         for one in error.errors():
@@ -39,7 +39,7 @@ def main() -> None:
         http=cast(type[Protocol], partial(DirectProtocol, app.direct)),
         host=settings.host,
         port=settings.port,
-        access_log=False,
+        access_log=settings.access_log,
         log_config=None,
         server_header=False,
         forwarded_allow_ips=settings.trusted_proxies,

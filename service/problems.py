@@ -75,7 +75,8 @@ def problem_of(error: Exception, path: str, request_id: str | None) -> Response:
     """The problem document for an error; one that is in no table is logged and says nothing."""
     kind = next((kind for kind in type(error).__mro__ if kind in STATUS_CODES), None)
     if kind is None:
-        _log.error("request %s failed", request_id, exc_info=error)
+        about = {"request_id": request_id}
+        _log.error("the service made a mistake", exc_info=error, extra=about)
         said = "the service made a mistake; its log says more"
         return _problem(path, request_id, 500, said)
     headers = {}

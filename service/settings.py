@@ -2,14 +2,20 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, RedisDsn, model_validator
+from pydantic import BeforeValidator, Field, RedisDsn, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.logs import LogFormat, LogLevel
 
 MEBIBYTE = 1 << 20
 MAX_TIMEOUT_MS = 3_600_000
 """The longest time that a request may ask for: an hour."""
+
+
+def _in_small_letters(said: object) -> object:
+    return said.lower() if isinstance(said, str) else said
 
 
 class Settings(BaseSettings):
@@ -92,6 +98,16 @@ class Settings(BaseSettings):
     """Tasks whose true entropy is taken when a request names no task."""
     inference_margin_nats: float = Field(default=0.3, ge=0)
     """Below this distance to the runner-up's entropy the service abstains."""
+
+    log_format: LogFormat = "auto"
+    """How the log is written, on standard error: a JSON object a line, or for people. auto: for
+    people on a terminal, else JSON."""
+    log_level: Annotated[LogLevel, BeforeValidator(_in_small_letters)] = "info"
+    """What is logged: this and whatever is graver."""
+    access_log: bool = False
+    """Log a line a request, with its path, in which a task's name may be."""
+    slow_request_ms: float | None = Field(default=1000, gt=0)
+    """A request that took as long is logged, as one that failed here is. None: no such limit."""
 
     drain_seconds: float = Field(default=0, ge=0, le=600)
     """After SIGTERM, how long requests are still taken while /readyz says 503."""

@@ -22,6 +22,7 @@ from service.engine.task_identifier import Identification, Method, TaskIdentifie
 from service.engine.task_table import RegisteredTask
 from service.engine.waiting import Outcome, Waiter, Waiting
 from service.errors import DeadlinePassed
+from service.exemplars import exemplar
 from service.telemetry import Telemetry
 
 Result = TypeVar("Result")
@@ -148,7 +149,9 @@ class Predictor:
         identification = await self._in_time(identifying, terms)
         self._telemetry.inference_seconds.observe(perf_counter() - started)
         best = identification.best
-        self._telemetry.inference_entropy.observe(best.entropy_nats)
+        self._telemetry.inference_entropy.observe(
+            best.entropy_nats, exemplar(task=best.task.task_id)
+        )
         if identification.margin_nats < self._margin_nats:
             self._telemetry.inference.labels("abstained").inc()
             return Prediction(None, None, identification)

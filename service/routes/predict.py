@@ -82,6 +82,7 @@ def predict_router(engine: Engine, settings: Settings) -> APIRouter:
                 "expected application/json, application/octet-stream, image/png, image/jpeg or "
                 f"multipart/form-data, got {media or 'no content type'}"
             )
+        request.scope["task"] = task
         with WhileCallerWaits(request.receive):
             if task is None:
                 prediction = await engine.predictor.infer(rows, method, terms)

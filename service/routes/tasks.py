@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from structlog.contextvars import bound_contextvars
 
 from model_store.task_record import TaskRecord
 from service.engine.engine import Engine
@@ -49,15 +50,18 @@ def tasks_router(engine: Engine) -> APIRouter:
                 "expected a task artifact (safetensors) as application/octet-stream, "
                 f"got {media}; with curl: -T FILE"
             )
-        registered, created = await registry.publish(task, await request.body())
+        body = await request.body()
+        with bound_contextvars(request_id=request.scope["request_id"]):
+            registered, created = await registry.publish(task, body)
         response.status_code = 201 if created else 200
         response.headers["ETag"] = _etag(registered)
         response.headers["Location"] = f"/v1/tasks/{task}"
         return _details(registered, await registry.record(registered))
 
     @router.delete("/v1/tasks/{task}", status_code=204, summary="Delete a task for good")
-    async def delete_task(task: str) -> None:
-        await registry.delete(task)
+    async def delete_task(task: str, request: Request) -> None:
+        with bound_contextvars(request_id=request.scope["request_id"]):
+            await registry.delete(task)
 
     return router
 

@@ -32,7 +32,7 @@ $(STORE)/manifest.json: | $(VENV)/.runtime
 	$(BIN)/impress-train demo --store $(STORE).partial --samples samples
 	mv $(STORE).partial $(STORE)
 
-test: $(VENV)/.test .tools/promtool
+test: $(VENV)/.test .tools/promtool .tools/prometheus
 	$(BIN)/pytest $(TESTS)
 
 check: $(VENV)/.test
@@ -44,6 +44,7 @@ check: $(VENV)/.test
 format: $(VENV)/.test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python -m service.settings_table docs/operators.md
 
 # make bench QUICK=1 takes minutes; both write benchmarks/results and end with 1 where a bound is missed.
 bench: $(VENV)/.test
@@ -75,16 +76,19 @@ $(VENV)/.test: $(VENV)/.runtime
 	$(refuse_cuda)
 	touch $@
 
-# Checks Prometheus' configuration and the dashboard's queries. A link where it is installed, else taken
-# out of Debian's package without installing that; where neither can be, its tests skip and say so.
-.tools/promtool:
+# Check Prometheus' configuration, its alerts and the dashboards' queries. Links where they are installed,
+# else taken out of Debian's package without installing that; where neither can be, their tests skip and
+# say so.
+.tools/promtool .tools/prometheus &:
 	@mkdir -p $(@D)
-	@if promtool=$$(command -v promtool); then ln -sf "$$promtool" $@; else \
+	@if promtool=$$(command -v promtool) && prometheus=$$(command -v prometheus); then \
+	  ln -sf "$$promtool" "$$prometheus" $(@D); \
+	else \
 	  unpacked=$$(mktemp -d) && trap 'rm -rf "$$unpacked"' EXIT \
 	  && (cd "$$unpacked" && apt-get download -qq -o APT::Sandbox::User=root -o Acquire::http::Timeout=15 \
 	    prometheus && dpkg-deb -x prometheus_*.deb .) \
-	  && install "$$unpacked/usr/bin/promtool" $@; \
-	fi || echo 'promtool could not be had: put it on the PATH (Debian package prometheus), or run apt-get update' >&2
+	  && install "$$unpacked/usr/bin/promtool" "$$unpacked/usr/bin/prometheus" $(@D); \
+	fi || echo 'prometheus and promtool could not be had: put them on the PATH (Debian package prometheus), or run apt-get update' >&2
 
 define refuse_cuda
 	@case '$(TORCH)' in *+cpu) \

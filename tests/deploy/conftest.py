@@ -6,6 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.metrics import MetricWrapperBase
+
+from service.telemetry import Telemetry
 
 _ROOT = Path(__file__).parents[2]
 
@@ -23,10 +28,54 @@ def environment_programs() -> str:
 
 @pytest.fixture(scope="session")
 def promtool() -> Path:
-    found = shutil.which("promtool") or shutil.which("promtool", path=str(_ROOT / ".tools"))
+    return _of_prometheus("promtool")
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> Path:
+    return _of_prometheus("prometheus")
+
+
+def _of_prometheus(name: str) -> Path:
+    found = shutil.which(name) or shutil.which(name, path=str(_ROOT / ".tools"))
     if found is None:
         pytest.skip(
-            "no promtool: put it on the PATH (Debian and Ubuntu: package prometheus), "
-            "or run `make .tools/promtool` after `apt-get update`"
+            f"no {name}: put it on the PATH (Debian and Ubuntu: package prometheus), "
+            f"or run `make .tools/{name}` after `apt-get update`"
         )
     return Path(found)
+
+
+@pytest.fixture(scope="session")
+def exported() -> dict[str, set[str]]:
+    """Labels of each series that the service exports or Prometheus adds."""
+    telemetry = Telemetry(CollectorRegistry())
+    telemetry.describe_build("cpu")
+    labels: dict[str, set[str]] = {}
+    suffixes: dict[str, dict[str, set[str]]] = {
+        "counter": {"_total": set()},
+        "gauge": {"": set()},
+        "histogram": {"_bucket": {"le"}, "_sum": set(), "_count": set()},
+    }
+    named = {
+        metric._name: set(metric._labelnames)
+        for metric in vars(telemetry).values()
+        if isinstance(metric, MetricWrapperBase)
+    }
+    for family in telemetry.registry.collect():
+        own = named.get(family.name) or {key for one in family.samples for key in one.labels}
+        for suffix, more in suffixes[family.type].items():
+            labels[family.name + suffix] = own | more
+    for family in ProcessCollector(registry=CollectorRegistry()).collect():
+        labels[family.name + ("_total" if family.type == "counter" else "")] = set()
+    # Of Prometheus itself, about a scrape.
+    labels["up"] = set()
+    return labels
+
+
+@pytest.fixture(scope="session")
+def recorded() -> dict[str, str]:
+    """The expression of each series that Prometheus records by our rules."""
+    groups = yaml.safe_load((_ROOT / "deploy/prometheus/alerts.yml").read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    return {rule["record"]: rule["expr"] for rule in rules if "record" in rule}

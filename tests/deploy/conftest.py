@@ -1,7 +1,6 @@
 """Where the deployment's files are, and the programs that judge them."""
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics import MetricWrapperBase
 
 from service.telemetry import Telemetry
+from tests.real_parts import program_of_prometheus
 
 _ROOT = Path(__file__).parents[2]
 
@@ -28,22 +28,7 @@ def environment_programs() -> str:
 
 @pytest.fixture(scope="session")
 def promtool() -> Path:
-    return _of_prometheus("promtool")
-
-
-@pytest.fixture(scope="session")
-def prometheus() -> Path:
-    return _of_prometheus("prometheus")
-
-
-def _of_prometheus(name: str) -> Path:
-    found = shutil.which(name) or shutil.which(name, path=str(_ROOT / ".tools"))
-    if found is None:
-        pytest.skip(
-            f"no {name}: put it on the PATH (Debian and Ubuntu: package prometheus), "
-            f"or run `make .tools/{name}` after `apt-get update`"
-        )
-    return Path(found)
+    return program_of_prometheus("promtool")
 
 
 @pytest.fixture(scope="session")

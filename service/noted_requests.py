@@ -5,11 +5,10 @@ Most are worth neither, and cost two comparisons and two look-ups.
 
 import logging
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from time import perf_counter
-
-from starlette.types import Scope
+from typing import Any
 
 from service.exemplars import exemplar
 from service.second_buckets import SECONDS
@@ -18,6 +17,9 @@ _LINES_A_SECOND = 20
 """More are counted and said in the next second's first: a flood of refusals is one already."""
 
 _log = logging.getLogger(__name__)
+
+About = Callable[[], Mapping[str, Any]]
+"""What identifies a request, where it is known: `request_id`, `trace_id` and `task`; else more."""
 
 
 class NotedRequests:
@@ -31,13 +33,15 @@ class NotedRequests:
         self._due: dict[str, list[float]] = {}
         self._second, self._lines, self._left_out = -1, 0, 0
 
-    def ended(self, scope: Scope, route: str, code: int, seconds: float) -> dict[str, str] | None:
+    def ended(
+        self, route: str, method: str, code: int, seconds: float, about: About
+    ) -> dict[str, str] | None:
         """The exemplar for the request's duration, at most one a second, route and bucket.
 
-        Writes to the log what failed here or was slow.
+        Writes to the log what failed here or was slow. `about` is asked only where it is used.
         """
         if code >= 500 or seconds >= self._slow_seconds:
-            self._tell(scope, route, code, seconds)
+            self._tell(route, method, code, seconds, about)
         due = self._due.get(route)
         if due is None:
             due = self._due[route] = [-inf] * (len(SECONDS) + 1)
@@ -46,13 +50,9 @@ class NotedRequests:
         if now < due[bucket]:
             return None
         due[bucket] = now + 1
-        return exemplar(
-            trace_id=scope.get("trace_id"),
-            request_id=scope.get("request_id"),
-            task=scope.get("task"),
-        )
+        return exemplar(**_identity(about))
 
-    def _tell(self, scope: Scope, route: str, code: int, seconds: float) -> None:
+    def _tell(self, route: str, method: str, code: int, seconds: float, about: About) -> None:
         second = int(self._clock())
         if second != self._second:
             self._second, self._lines = second, 0
@@ -61,10 +61,8 @@ class NotedRequests:
             self._left_out += 1
             return
         said = {
-            "request_id": scope.get("request_id"),
-            "trace_id": scope.get("trace_id"),
-            "task": scope.get("task"),
-            "method": scope["method"],
+            **_identity(about),
+            "method": method,
             # The template, never the path: that is a stranger's text.
             "route": route,
             "status": code,
@@ -76,3 +74,8 @@ class NotedRequests:
         event = "request failed" if code >= 500 else "request was slow"
         told = {name: value for name, value in said.items() if value is not None}
         _log.log(level, event, extra=told)
+
+
+def _identity(about: About) -> dict[str, str | None]:
+    known = about()
+    return {name: known.get(name) for name in ("trace_id", "request_id", "task")}

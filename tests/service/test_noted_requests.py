@@ -21,16 +21,19 @@ def clock() -> Clock:
     return Clock()
 
 
-def scope(number: int = 1, **more: Any) -> dict[str, Any]:
-    return {"method": "POST", "path": "/v1/predict", "request_id": f"r{number}", **more}
+def ended(
+    noted: NotedRequests, route: str, code: int, seconds: float, **about: Any
+) -> dict[str, str] | None:
+    return noted.ended(route, "POST", code, seconds, lambda: about)
 
 
 def test_a_bucket_gets_one_exemplar_a_second(clock: Clock) -> None:
     noted = NotedRequests(None, clock)
-    assert noted.ended(scope(1, task="a"), "/p", 200, 0.003) == {"request_id": "r1", "task": "a"}
-    assert noted.ended(scope(2), "/p", 200, 0.004) is None
+    about = {"request_id": "r1", "task": "a"}
+    assert ended(noted, "/p", 200, 0.003, **about) == about
+    assert ended(noted, "/p", 200, 0.004, request_id="r2") is None
     clock.seconds += 1
-    assert noted.ended(scope(3), "/p", 200, 0.003) == {"request_id": "r3"}
+    assert ended(noted, "/p", 200, 0.003, request_id="r3") == {"request_id": "r3"}
 
 
 def test_buckets_and_routes_each_have_their_own(clock: Clock) -> None:
@@ -38,7 +41,9 @@ def test_buckets_and_routes_each_have_their_own(clock: Clock) -> None:
     for number, (route, seconds) in enumerate(
         [("/p", 0.003), ("/p", 0.03), ("/q", 0.003), ("/p", 60)]
     ):
-        assert noted.ended(scope(number), route, 200, seconds) == {"request_id": f"r{number}"}
+        assert ended(noted, route, 200, seconds, request_id=f"r{number}") == {
+            "request_id": f"r{number}"
+        }
 
 
 def test_what_is_well_and_quick_is_not_logged(
@@ -46,7 +51,7 @@ def test_what_is_well_and_quick_is_not_logged(
 ) -> None:
     noted = NotedRequests(1.0, clock)
     for code in (200, 201, 404, 422, 499):
-        noted.ended(scope(), "/p", code, 0.9)
+        ended(noted, "/p", code, 0.9, request_id="r1")
     assert caplog.records == []
 
 
@@ -62,7 +67,7 @@ def test_what_is_well_and_quick_is_not_logged(
 def test_what_failed_or_was_slow_is_one_line(
     clock: Clock, caplog: pytest.LogCaptureFixture, code: int, seconds: float, level: int, said: str
 ) -> None:
-    NotedRequests(1.0, clock).ended(scope(7, task="ants"), "/p", code, seconds)
+    ended(NotedRequests(1.0, clock), "/p", code, seconds, request_id="r7", task="ants")
     (record,) = caplog.records
     assert (record.levelno, record.getMessage()) == (level, said)
     told = vars(record)
@@ -75,9 +80,9 @@ def test_a_flood_of_refusals_is_counted_and_not_written(
 ) -> None:
     noted = NotedRequests(None, clock)
     for number in range(500):
-        noted.ended(scope(number), "/p", 503, 0.001)
+        ended(noted, "/p", 503, 0.001, request_id=f"r{number}")
     lines = len(caplog.records)
     assert 0 < lines < 100
     clock.seconds += 1
-    noted.ended(scope(500), "/p", 503, 0.001)
+    ended(noted, "/p", 503, 0.001)
     assert vars(caplog.records[-1])["left_out"] == 500 - lines

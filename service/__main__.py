@@ -33,10 +33,13 @@ def main() -> None:
     except (StoreError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 the start's own message
         sys.exit(2)
+    # What is answered without ASGI is seen neither by uvicorn's access log nor by a trace.
+    takes_direct = not settings.access_log and not settings.trace_share
+    # uvicorn only ever calls it.
+    direct = cast(type[Protocol], partial(DirectProtocol, app.direct))
     config = uvicorn.Config(
         app,
-        # uvicorn only ever calls it.
-        http=cast(type[Protocol], partial(DirectProtocol, app.direct)),
+        http=direct if takes_direct else "httptools",
         host=settings.host,
         port=settings.port,
         access_log=settings.access_log,

@@ -1,8 +1,10 @@
 """`create_app(settings)`: the only place where routes, middleware and the engine are wired."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -31,6 +33,9 @@ from service.routes.tasks import tasks_router
 from service.settings import Settings
 from service.telemetry import Telemetry
 
+if TYPE_CHECKING:
+    from service.tracing import Tracing
+
 
 class Application:
     """The ASGI application, and what answers small raw requests without it."""
@@ -53,6 +58,7 @@ def create_app(settings: Settings, readiness: Readiness) -> Application:
         collector(registry=metrics_registry)
     telemetry = Telemetry(metrics_registry)
     engine = build_engine(settings, telemetry)
+    tracing = _tracing(settings.trace_share)
     telemetry.ready.set_function(
         lambda: float(not readiness.draining and engine.follower.unready is None)
     )
@@ -62,6 +68,8 @@ def create_app(settings: Settings, readiness: Readiness) -> Application:
         await engine.start()
         yield
         await engine.close()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
 
     app = FastAPI(
         title="impress",
@@ -93,4 +101,18 @@ def create_app(settings: Settings, readiness: Readiness) -> Application:
         settings.max_body_bytes,
         settings.request_timeout_ms,
     )
-    return Application(Observed(limited, observer), direct)
+    observed = Observed(limited, observer)
+    return Application(observed if tracing is None else tracing.around(observed), direct)
+
+
+def _tracing(share: float) -> "Tracing | None":
+    if not share:
+        return None
+    try:
+        # Of an extra, so that it is imported only where somebody asks for it.
+        from service.tracing import Tracing
+    except ImportError as error:
+        raise ValueError(
+            f"trace_share is {share}, which needs the extra tracing: pip install 'impress[tracing]'"
+        ) from error
+    return Tracing(share)

@@ -108,6 +108,10 @@ class Settings(BaseSettings):
     """Log a line a request, with its path, in which a task's name may be."""
     slow_request_ms: float | None = Field(default=1000, gt=0)
     """A request that took as long is logged, as one that failed here is. None: no such limit."""
+    trace_share: float = Field(default=0, ge=0, le=1)
+    """Share of requests that OpenTelemetry is sent a trace of, beside those that their caller
+    samples by `traceparent`; to where `OTEL_EXPORTER_OTLP_ENDPOINT` says. 0: none. Needs the extra
+    `tracing`."""
 
     drain_seconds: float = Field(default=0, ge=0, le=600)
     """After SIGTERM, how long requests are still taken while /readyz says 503."""

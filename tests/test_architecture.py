@@ -16,7 +16,8 @@ METHOD = {"torch", "numpy"}
 # Optional, so that only what is imported where it is needed may need it.
 TRITON, NEEDS_TRITON = "triton", ROOT / "masked_network" / "triton_kernels.py"
 CONTRACT = METHOD | {"masked_network", "safetensors", "pydantic", "typer"}
-ONLY_IN_SERVICE = {"fastapi", "starlette", "uvicorn", "redis", "prometheus_client", "structlog"}
+ONLY_IN_SERVICE = {"fastapi", "starlette", "uvicorn", "redis", "prometheus_client"}
+ONLY_IN_SERVICE |= {"structlog", "opentelemetry"}
 ONLY_IN_TRAINING = {"datasets", "pyarrow", "sklearn", "matplotlib"}
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "base", "core", "manager"}
 

@@ -23,6 +23,7 @@ from service.engine.predictor import Predictor
 from service.engine.registry import TaskRegistry
 from service.engine.task_identifier import TaskIdentifier
 from service.engine.threads import use_threads_that_help
+from service.engine.traced_parts import PLAIN_PARTS, TRACED_PARTS
 from service.engine.weights_codec import composition
 from service.settings import Settings
 from service.telemetry import Telemetry
@@ -103,11 +104,12 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         settings, network, precision, popularity, costs.compose, fits, composing, telemetry
     )
     tier = None if fleet is None else fleet.tier
-    cache = ComposedCache(
+    parts = TRACED_PARTS if settings.trace_share else PLAIN_PARTS
+    cache = parts.cache(
         compose, composing, settings.cache_bytes, popularity, costs.compose, tier, telemetry
     )
-    planned = PlannedForward(Planner(costs), forward, compose, mixed, telemetry)
-    batcher = Batcher(planned, forwarding, limits, telemetry)
+    planned = parts.forward(Planner(costs), forward, compose, mixed, telemetry)
+    batcher = parts.batcher(planned, forwarding, limits, telemetry)
     registry = TaskRegistry(
         store,
         storing,
@@ -118,7 +120,7 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
     follower = Follower(
         registry, settings.reconcile_seconds, settings.stale_seconds, telemetry.following
     )
-    predictor = Predictor(
+    predictor = parts.predictor(
         registry,
         cache,
         planned,

@@ -76,6 +76,21 @@ def test_a_level_may_be_written_in_capitals_and_must_exist() -> None:
         Settings.model_validate({"log_level": "loud"})
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_access_log_has_a_line_a_request_where_it_is_wanted(
+    store: Store, capfd: pytest.CaptureFixture[str], wanted: bool
+) -> None:
+    settings = {"LOG_FORMAT": "json", "ACCESS_LOG": str(wanted)}
+    with running_service(Path(str(store.files)), **settings) as client:
+        octets = {"Content-Type": "application/octet-stream"}
+        row = b"\0" * 4 * 20
+        client.post("/v1/predict?task=task-1", content=row, headers=octets).raise_for_status()
+    said = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    events = [one["event"] for one in said if one["logger"] == "uvicorn.access"]
+    assert [event for event in events if "/v1/predict?task=task-1" in event] == events[-1:]
+    assert bool(events) == wanted
+
+
 def test_everything_that_a_service_says_is_json_and_no_secret(
     store: Store, make_artifact: MakeArtifact, capfd: pytest.CaptureFixture[str]
 ) -> None:

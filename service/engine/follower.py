@@ -100,6 +100,9 @@ class Follower:
         if self._problem:
             _log.warning("in step with the store again")
         self._problem, self._in_step, self._in_step_at = "", True, began
+        if changed:
+            # One line however many there are: a trainer may publish thousands.
+            _log.info("others changed the store", extra={"tasks": changed})
         self._telemetry.followed.inc(changed)
         self._telemetry.reconciled.set_to_current_time()
 

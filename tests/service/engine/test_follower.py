@@ -1,6 +1,7 @@
 """A follower on a real store: in step at intervals, at once where nudged, and honest where not."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -68,6 +69,20 @@ async def test_what_another_process_publishes_is_live_within_the_interval(
         assert await until(lambda: "new" in {one.task_id for one in replica.registry.snapshot()})
         assert await until(lambda: replica.sample("followed_total") == 2)
         assert len(replica.registry) == 5
+
+
+async def test_what_others_changed_is_one_line_in_the_log(
+    store: Store, make_artifact: MakeArtifact, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with following(store, interval_seconds=3600) as replica:
+        await replica.follower.look(thorough=True)
+        assert caplog.records == []
+        for seed in range(3):
+            store.publish(f"new-{seed}", make_artifact(50 + seed))
+        await replica.follower.look(thorough=True)
+    (record,) = caplog.records
+    assert vars(record)["tasks"] == 3
 
 
 async def test_nudge_is_not_waited_for_until_the_interval(

@@ -14,6 +14,7 @@ from service.body_limit import BodyLimit
 from service.direct_answers import DirectAnswers
 from service.engine.engine import build_engine
 from service.fast_lane import FastLane
+from service.noted_requests import NotedRequests
 from service.observer import Observed, Observer
 from service.problems import add_problem_handlers
 from service.proxies import Proxies
@@ -91,7 +92,8 @@ def create_app(settings: Settings, readiness: Readiness) -> Application:
     add_problem_handlers(app)
     # Around the framework, not in it: what the lane answers goes through none of its layers.
     raw = (raw_predict_route(engine, settings), *infer)
-    observer = Observer(telemetry)
+    slow_ms = settings.slow_request_ms
+    observer = Observer(telemetry, NotedRequests(None if slow_ms is None else slow_ms / 1000))
     limited = BodyLimit(FastLane(app, raw, answers), settings.max_body_bytes)
     direct = DirectAnswers(
         raw,

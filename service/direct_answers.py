@@ -88,7 +88,7 @@ class DirectAnswers:
 class DirectCall(ABC):
     """One request, from its head on; whoever has the connection says how an answer gets there."""
 
-    __slots__ = ("_answer", "_begun", "_direct", "_headers", "_started", "_target", "over")
+    __slots__ = ("_answer", "_begun", "_direct", "_headers", "_started", "_target", "_task", "over")
 
     def __init__(self, direct: DirectAnswers, target: Target, headers: Headers) -> None:
         self._direct = direct
@@ -97,6 +97,7 @@ class DirectCall(ABC):
         self._started = perf_counter()
         self._begun: Begun | None = None
         self._answer: Callable[[Prediction], RawAnswer] | None = None
+        self._task: str | None = None
         self.over = False
         """Whether it was answered, or its caller left."""
 
@@ -117,7 +118,7 @@ class DirectCall(ABC):
             call = target.route.read(RawRequest(self._headers, target.query, target.parts, body))
             if call.task is None:
                 return False
-            self._answer = call.answer
+            self._answer, self._task = call.answer, call.task
             self._begun = direct.predictor.begin(call.task, call.rows, terms, self)
         except Exception as error:  # the boundary: whatever it is, the caller is told
             direct.observer.begin()
@@ -142,23 +143,27 @@ class DirectCall(ABC):
             self._refuse(error)
         else:
             name = self._direct.observer.name(self._headers)
-            self._end(200)
+            self._end(200, name)
             self.reply(200, answer.body, (*answer.headers, (b"x-request-id", name)))
 
     def leave(self) -> None:
         """Its caller is gone."""
         if self._begun is not None and not self.over:
             self._direct.predictor.leave(self._begun)
-            self._end(CALLER_LEFT)
+            self._end(CALLER_LEFT, self._direct.observer.name(self._headers))
 
     def _refuse(self, error: Exception) -> None:
         name = self._direct.observer.name(self._headers)
         problem = problem_of(error, self._target.path, name.decode())
         lines = [line for line in problem.raw_headers if line[0] != b"content-length"]
-        self._end(problem.status_code)
+        self._end(problem.status_code, name)
         self.reply(problem.status_code, bytes(problem.body), (*lines, (b"x-request-id", name)))
 
-    def _end(self, code: int) -> None:
+    def _end(self, code: int, name: bytes) -> None:
         self.over = True
         seconds = perf_counter() - self._started
-        self._direct.observer.end(self._target.route.path, "POST", code, seconds)
+
+        def about() -> Mapping[str, str | None]:
+            return {"request_id": name.decode(), "task": self._task}
+
+        self._direct.observer.end(self._target.route.path, "POST", code, seconds, about)

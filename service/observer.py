@@ -9,6 +9,7 @@ from time import perf_counter
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.noted_requests import About, NotedRequests
 from service.telemetry import Telemetry
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -18,8 +19,9 @@ _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "
 class Observer:
     """Of all requests, however they are answered: their names, their number and their time."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, noted: NotedRequests) -> None:
         self._telemetry = telemetry
+        self._noted = noted
         # Unlike any other process's; asking the system for randomness each time costs more.
         self._numbers = count(int.from_bytes(secrets.token_bytes(8)))
         self._under_way = 0
@@ -38,7 +40,7 @@ class Observer:
             return given
         return b"%016x" % (next(self._numbers) % (1 << 64))
 
-    def end(self, route: str, method: str, code: int, seconds: float) -> None:
+    def end(self, route: str, method: str, code: int, seconds: float, about: About) -> None:
         """It was answered; `route` is a template, never a path, which holds a task's name."""
         self._under_way -= 1
         if method not in _KNOWN_METHODS:
@@ -51,7 +53,7 @@ class Observer:
             )
         requests, duration = found
         requests.inc()
-        duration.observe(seconds)
+        duration.observe(seconds, self._noted.ended(route, method, code, seconds, about))
 
 
 class Observed:
@@ -83,4 +85,5 @@ class Observed:
             await self._app(scope, receive, send_named)
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
-            self._observer.end(route, scope["method"], code, perf_counter() - started)
+            seconds = perf_counter() - started
+            self._observer.end(route, scope["method"], code, seconds, lambda: scope)

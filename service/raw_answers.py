@@ -27,6 +27,7 @@ class RawAnswers:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         body = await _body(receive)
         call = route.read(RawRequest(headers, scope["query_string"], parts, body))
+        scope["task"] = call.task
         with WhileCallerWaits(receive):
             if call.task is None:
                 prediction = await self._predictor.infer(call.rows, "short-list", terms)

@@ -104,6 +104,9 @@ def test_everything_that_a_service_says_is_json_and_no_secret(
         client.delete("/v1/tasks/new").raise_for_status()
         asked = {"task": "task-0", "inputs": [[secret]]}
         assert client.post("/v1/predict", json=asked, headers=headers).status_code == 422
+        late = {"X-Request-Timeout-Ms": "0.001"}
+        rows = {"task": "task-0", "inputs": [[0.5] * 20]}
+        assert client.post("/v1/predict", json=rows, headers=headers | late).status_code >= 503
     written = capfd.readouterr().err
     assert secret not in written
     said = [json.loads(line) for line in written.splitlines()]
@@ -112,5 +115,8 @@ def test_everything_that_a_service_says_is_json_and_no_secret(
     assert changes[0]["request_id"] == "r1"
     assert {one["task"] for one in changes} == {"new"}
     assert [len(one["version"]) for one in changes] == [64, 64, 64]
+    (failed,) = [one for one in said if one["event"] == "request failed"]
+    assert (failed["request_id"], failed["task"]) == ("r1", "task-0")
+    assert failed["route"] == "/v1/predict"
     assert any(one["logger"] == "uvicorn.error" for one in said)
     assert not any(one["logger"] == "uvicorn.access" for one in said)

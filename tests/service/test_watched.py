@@ -192,6 +192,10 @@ def test_every_panel_has_data_and_alerts_see_what_goes_wrong(
         assert {labels["task"] for labels in entropies} <= set(store.task_ids()) | {"new"}
         assert entropies
 
+        durations = exemplar_labels(prometheus, "impress_http_request_duration_seconds_bucket")
+        assert all(labels["request_id"] for labels in durations)
+        assert {"task-1", "masked"} & {labels.get("task", "") for labels in durations}
+
         # Not a label's value, of whatever series, is or holds a task's name.
         for label in asked(prometheus, "labels"):
             values = asked(prometheus, f"label/{label}/values")

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.body_limit import BodyLimit
+from service.content_coding import ContentCoding
 from service.direct_answers import DirectAnswers
 from service.engine.engine import build_engine
 from service.fast_lane import FastLane
@@ -94,7 +95,8 @@ def create_app(settings: Settings, readiness: Readiness) -> Application:
     raw = (raw_predict_route(engine, settings), *infer)
     slow_ms = settings.slow_request_ms
     observer = Observer(telemetry, NotedRequests(None if slow_ms is None else slow_ms / 1000))
-    limited = BodyLimit(FastLane(app, raw, answers), settings.max_body_bytes)
+    coded = ContentCoding(FastLane(app, raw, answers), settings.max_body_bytes)
+    limited = BodyLimit(coded, settings.max_body_bytes)
     direct = DirectAnswers(
         raw,
         engine.predictor,

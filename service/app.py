@@ -15,6 +15,7 @@ from service.content_coding import ContentCoding
 from service.direct_answers import DirectAnswers
 from service.engine.engine import build_engine
 from service.fast_lane import FastLane
+from service.model_repository import ModelRepository
 from service.noted_requests import NotedRequests
 from service.observer import Observed, Observer
 from service.problems import add_problem_handlers
@@ -28,6 +29,7 @@ from service.routes.documentation import (
 )
 from service.routes.health import health_router
 from service.routes.infer import infer_routes
+from service.routes.model_repository import model_repository_router
 from service.routes.open_inference import open_inference_router
 from service.routes.predict import predict_router
 from service.routes.raw_predict import raw_predict_route
@@ -60,6 +62,7 @@ def create_app(settings: Settings, readiness: Readiness) -> Application:
         collector(registry=metrics_registry)
     telemetry = Telemetry(metrics_registry)
     engine = build_engine(settings, telemetry)
+    models = ModelRepository(engine)
     tracing = _tracing(settings.trace_share)
     telemetry.ready.set_function(
         lambda: float(not readiness.draining and engine.follower.unready is None)
@@ -85,7 +88,8 @@ def create_app(settings: Settings, readiness: Readiness) -> Application:
     app.include_router(tasks_router(engine))
     answers = RawAnswers(engine.predictor, settings.request_timeout_ms)
     infer = infer_routes(engine, settings)
-    app.include_router(open_inference_router(engine, infer, answers))
+    app.include_router(open_inference_router(models, infer, answers))
+    app.include_router(model_repository_router(models))
     app.include_router(health_router(engine, readiness, metrics_registry))
     app.include_router(documentation_router(app.title))
     app.mount("/swagger", SWAGGER_FILES)

@@ -5,6 +5,7 @@ ServiceError
 ├── InvalidInput           understood, but with values that cannot be predicted on
 ├── UnsupportedMedia       a content type that this route does not take
 ├── BodyTooLarge           more bytes than the settings allow
+├── StaysLoaded            a task that is to be unloaded: none ever is
 ├── DeadlinePassed         the request's own time was over before its answer was there
 ├── CallerLeft             nobody is there any more to be answered
 └── Unavailable            not now; to be tried again
@@ -33,6 +34,10 @@ class UnsupportedMedia(ServiceError):
 
 class BodyTooLarge(ServiceError):
     """More bytes than the settings allow."""
+
+
+class StaysLoaded(ServiceError):
+    """A task serves from memory for as long as the store has it."""
 
 
 class DeadlinePassed(ServiceError):

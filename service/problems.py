@@ -3,6 +3,7 @@
 import logging
 from http import HTTPStatus
 from math import ceil
+from typing import NamedTuple
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -20,6 +21,7 @@ STATUS_CODES: dict[type[Exception], int] = {
     errors.InvalidInput: 422,
     errors.UnsupportedMedia: 415,
     errors.BodyTooLarge: 413,
+    errors.StaysLoaded: 409,
     errors.Unavailable: 503,
     errors.DeadlinePassed: 504,
     errors.CallerLeft: CALLER_LEFT,
@@ -71,18 +73,30 @@ def _problem(
     return Response(orjson.dumps(safe), status, headers, "application/problem+json")
 
 
-def problem_of(error: Exception, path: str, request_id: str | None) -> Response:
-    """The problem document for an error; one that is in no table is logged and says nothing."""
+class Described(NamedTuple):
+    """An error for whoever is outside, on any face of the service."""
+
+    status: int
+    detail: str
+    retry_after_seconds: float | None = None
+
+
+def described(error: Exception, request: object) -> Described:
+    """What to say of an error; one that is in no table is logged and says nothing."""
     kind = next((kind for kind in type(error).__mro__ if kind in STATUS_CODES), None)
     if kind is None:
-        about = {"request_id": request_id}
+        about = {"request_id": request}
         _log.error("the service made a mistake", exc_info=error, extra=about)
-        said = "the service made a mistake; its log says more"
-        return _problem(path, request_id, 500, said)
-    headers = {}
-    if isinstance(error, errors.Unavailable):
-        headers["Retry-After"] = str(max(1, ceil(error.retry_after_seconds)))
-    return _problem(path, request_id, STATUS_CODES[kind], str(error), headers)
+        return Described(500, "the service made a mistake; its log says more")
+    retry_after = error.retry_after_seconds if isinstance(error, errors.Unavailable) else None
+    return Described(STATUS_CODES[kind], str(error), retry_after)
+
+
+def problem_of(error: Exception, path: str, request_id: str | None) -> Response:
+    """The problem document for an error."""
+    status, detail, retry_after = described(error, request_id)
+    headers = {} if retry_after is None else {"Retry-After": str(max(1, ceil(retry_after)))}
+    return _problem(path, request_id, status, detail, headers)
 
 
 def add_problem_handlers(app: FastAPI) -> None:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from model_store.task_artifact import TaskKind
 from service.engine.task_identifier import Method
-from service.infer_request import DATATYPES
+from service.infer_tensors import DATATYPES
 from service.settings import MAX_TIMEOUT_MS
 
 
@@ -119,19 +119,38 @@ class TensorRequest(BaseModel):
     data: Any = Field(default=None, json_schema_extra={"type": "array"})
 
 
+class OutputParameters(_Wire):
+    """How an output is answered."""
+
+    binary_data: bool | None = None
+    classification: int | None = Field(default=None, ge=1)
+    """So many of the best classes, as texts `value:index:label`; not of labels."""
+
+
 class RequestedOutput(BaseModel):
     """An output asked for by name."""
 
     name: Literal["logits", "probabilities", "labels"]
-    parameters: dict[Literal["binary_data"], bool] | None = None
+    parameters: OutputParameters | None = None
+
+
+class InferParameters(BaseModel):
+    """What is asked of the whole request; parameters that are not listed change nothing."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+    __pydantic_extra__: dict[str, str | float | bool]
+
+    binary_data_output: bool = False
+    """Every output as bytes, where it does not say otherwise itself."""
+    timeout: int = Field(default=0, ge=0)
+    """Microseconds that the answer may take; 0: any time."""
 
 
 class InferRequest(BaseModel):
     """A request of the Open Inference Protocol V2, for the documentation: `infer_call` reads it."""
 
     id: str | None = None
-    parameters: dict[str, str | float | bool] | None = None
-    """`binary_data_output`: true asks for every output as bytes; others change nothing."""
+    parameters: InferParameters | None = None
     inputs: list[TensorRequest] = Field(min_length=1, max_length=1)
     outputs: list[RequestedOutput] | None = None
 
@@ -156,6 +175,29 @@ class InferResponse(BaseModel):
     outputs: list[TensorResponse]
 
 
+class IndexRequest(_Wire):
+    """What to list of the model repository."""
+
+    ready: bool = False
+    """Only what can be predicted with."""
+
+
+class ModelIndex(_Wire):
+    """A task as the model repository's index has it."""
+
+    name: str
+    version: str
+    state: Literal["READY", "UNAVAILABLE"]
+    reason: str
+
+
+class LoadRequest(_Wire):
+    """Triton's parameters, none of which a task has."""
+
+    parameters: dict[str, Any] = Field(default_factory=dict, max_length=0)
+    """A task's configuration and content are its artifact, which `PUT /v1/tasks/{task}` takes."""
+
+
 class Problem(BaseModel):
     """An error, as RFC 9457 has it, with `error` for clients of the Open Inference Protocol."""
 
@@ -168,13 +210,24 @@ class Problem(BaseModel):
     error: str
 
 
-REQUEST_MODELS: tuple[type[BaseModel], ...] = (PredictRequest, InferRequest)
+REQUEST_MODELS: tuple[type[BaseModel], ...] = (
+    PredictRequest,
+    InferRequest,
+    IndexRequest,
+    LoadRequest,
+)
 
 
 def body_schema(*content: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads its body itself, by content type."""
     by_type = {kind: {"schema": schema} for kind, schema in content}
     return {"requestBody": {"required": True, "content": by_type}}
+
+
+def optional_body_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """The same for JSON that may be left out."""
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"required": False, "content": content}}
 
 
 _TIMEOUT: dict[str, Any] = {

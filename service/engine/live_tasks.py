@@ -45,6 +45,11 @@ class LiveTasks:
         """What cannot serve, by its task or by where it lies, and why."""
         return {**self._left_out, **self._unreadable}
 
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Tasks that cannot serve, and why."""
+        return dict(self._left_out)
+
     def names(self) -> tuple[str, ...]:
         """Of all tasks, those that are left out included."""
         return (*self._tasks, *self._left_out)

@@ -81,6 +81,11 @@ class TaskRegistry:
         """What of the store cannot serve, by its task or by where it lies, and why."""
         return self._live.damaged
 
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Tasks of the store that cannot serve, and why."""
+        return self._live.left_out
+
     def get(self, task_id: str) -> RegisteredTask:
         """The live task of that name. Raises `UnknownTask`."""
         return self._live.get(task_id)

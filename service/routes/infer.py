@@ -2,24 +2,12 @@
 
 from functools import partial
 
-from model_store.errors import UnknownTask
 from service.engine.engine import Engine
-from service.engine.registry import TaskRegistry
 from service.infer_answer import infer_answer
 from service.infer_request import infer_call
+from service.model_repository import AUTO, check_version
 from service.raw_calls import HEADER_LENGTH, RawCall, RawRequest, RawRoute
 from service.settings import Settings
-
-AUTO = "auto"
-"""The name under which a model infers the task."""
-
-
-def check_version(registry: TaskRegistry, task: str, version: str) -> None:
-    """Raises `UnknownTask` where the live version is another: older ones are not kept."""
-    live = "none" if task == AUTO else registry.get(task).version
-    if version != live:
-        raise UnknownTask(f"no version {version[:80]!r} of {task[:160]!r}; the live one is {live}")
-
 
 def infer_routes(engine: Engine, settings: Settings) -> tuple[RawRoute, RawRoute]:
     """The routes of a task's live version, and of a version by its name."""

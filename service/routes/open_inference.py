@@ -1,15 +1,12 @@
 """`/v2`: the Open Inference Protocol. A model is a task; `auto` infers the task."""
 
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from model_store.errors import UnknownTask
-from service.engine.engine import Engine
+from service.model_repository import ModelRepository
 from service.raw_answers import RawAnswers
 from service.raw_calls import RawRoute
-from service.routes.infer import AUTO, check_version
 from service.schemas import (
     BINARY,
     INFER_PARAMETERS,
@@ -25,54 +22,33 @@ _VERSIONED = "/v2/models/{task}/versions/{version}"
 
 
 def open_inference_router(
-    engine: Engine, infer: tuple[RawRoute, RawRoute], answers: RawAnswers
+    models: ModelRepository, infer: tuple[RawRoute, RawRoute], answers: RawAnswers
 ) -> APIRouter:
-    """The routes, on an engine and what answers a prediction."""
+    """The routes, on the models and what answers a prediction."""
     router = APIRouter(tags=["open inference protocol"], responses=PROBLEMS)
-    registry = engine.registry
     live, versioned = infer
-    preprocessing = engine.network.manifest.preprocessing
 
     @router.get("/v2", summary="The server and its extensions")
     async def server_metadata() -> dict[str, Any]:
-        extensions = ["binary_tensor_data"]
-        return {"name": "impress", "version": version("impress"), "extensions": extensions}
+        return models.server_metadata()
 
     @router.get("/v2/models/{task}", summary="A task's inputs and outputs")
     async def model_metadata(task: str) -> dict[str, Any]:
-        versions = [] if task == AUTO else [registry.get(task).version]
-        classes = -1 if task == AUTO else len(registry.get(task).classes)
-        return {
-            "name": task,
-            "versions": versions,
-            "platform": "impress_torch",
-            "inputs": [
-                {"name": "inputs", "datatype": "FP32", "shape": [-1, preprocessing.row_length]}
-            ],
-            "outputs": [
-                {"name": "logits", "datatype": "FP32", "shape": [-1, classes]},
-                {"name": "probabilities", "datatype": "FP32", "shape": [-1, classes]},
-                {"name": "labels", "datatype": "BYTES", "shape": [-1]},
-            ],
-        }
+        return models.metadata(task)
 
     @router.get(_VERSIONED, summary="The same of one version")
     async def version_metadata(task: str, version: str) -> dict[str, Any]:
-        check_version(registry, task, version)
-        return await model_metadata(task)
+        return models.metadata(task, version)
 
     @router.get("/v2/models/{task}/ready", summary="200 where the task can be predicted with")
     async def model_ready(task: str) -> dict[str, Any]:
-        if task != AUTO:
-            registry.get(task)
-        elif not len(registry):
-            raise UnknownTask("no task is registered, so none can be inferred")
+        models.check_ready(task)
         return {"name": task, "ready": True}
 
     @router.get(_VERSIONED + "/ready", summary="200 where that version is the live one")
     async def version_ready(task: str, version: str) -> dict[str, Any]:
-        check_version(registry, task, version)
-        return await model_ready(task)
+        models.check_ready(task, version)
+        return {"name": task, "ready": True}
 
     # Raw tensors never come here: the fast lane takes them, as the same route.
     @router.post(

@@ -32,7 +32,7 @@ def given(rows: np.ndarray, datatype: str, binary: bool) -> list[InferInput]:
 def test_client_finds_the_server_and_its_models(client: InferenceServerClient) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
-    assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+    assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
     (version,) = client.get_model_metadata("masked")["versions"]
     assert client.get_model_metadata("masked", version)["inputs"][0]["shape"] == [-1, 20]
     assert client.is_model_ready("masked")

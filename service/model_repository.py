@@ -1,0 +1,107 @@
+"""The tasks as the Open Inference Protocol sees them: models with versions, of one repository.
+
+Every face of that protocol asks here. Knows no transport, and keeps nothing of its own.
+"""
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from itertools import chain
+from typing import Any, NamedTuple
+
+from model_store.errors import UnknownTask
+from service.engine.engine import Engine
+from service.engine.registry import TaskRegistry
+from service.errors import StaysLoaded
+
+AUTO = "auto"
+"""The name under which a model infers the task. The repository's index has it not."""
+
+EXTENSIONS = ("classification", "binary_tensor_data", "model_repository")
+
+
+class IndexedModel(NamedTuple):
+    """A model as the index shows it: READY, or UNAVAILABLE for a reason."""
+
+    name: str
+    version: str = ""
+    state: str = "READY"
+    reason: str = ""
+
+
+def check_version(registry: TaskRegistry, task: str, version: str) -> None:
+    """Raises `UnknownTask` where the live version is another: older ones are not kept."""
+    live = "none" if task == AUTO else registry.get(task).version
+    if version != live:
+        raise UnknownTask(f"no version {version[:80]!r} of {task[:160]!r}; the live one is {live}")
+
+
+class ModelRepository:
+    """Metadata, readiness and index; a version that is "" is whichever is live."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._registry = engine.registry
+        self._row_length = engine.network.manifest.preprocessing.row_length
+
+    @staticmethod
+    def server_metadata() -> dict[str, Any]:
+        """Name, version and extensions of the server."""
+        return {"name": "impress", "version": version("impress"), "extensions": list(EXTENSIONS)}
+
+    def metadata(self, name: str, version: str = "") -> dict[str, Any]:
+        """Inputs and outputs of a model, -1 for a free dimension. Raises `UnknownTask`."""
+        if version:
+            check_version(self._registry, name, version)
+        versions, classes = [], -1
+        if name != AUTO:
+            task = self._registry.get(name)
+            versions, classes = [task.version], len(task.classes)
+        return {
+            "name": name,
+            "versions": versions,
+            "platform": "impress_torch",
+            "inputs": [{"name": "inputs", "datatype": "FP32", "shape": [-1, self._row_length]}],
+            "outputs": [
+                {"name": "logits", "datatype": "FP32", "shape": [-1, classes]},
+                {"name": "probabilities", "datatype": "FP32", "shape": [-1, classes]},
+                {"name": "labels", "datatype": "BYTES", "shape": [-1]},
+            ],
+        }
+
+    def check_ready(self, name: str, version: str = "") -> None:
+        """Raises `UnknownTask` where the model cannot be predicted with."""
+        if version:
+            check_version(self._registry, name, version)
+        if name != AUTO:
+            self._registry.get(name)
+        elif not len(self._registry):
+            raise UnknownTask("no task is registered, so none can be inferred")
+
+    def index(self, only_ready: bool = False) -> Iterator[IndexedModel]:
+        """Every task in order of its name, then what cannot serve; may be read on any thread."""
+        ready = self._registry.snapshot()
+        left_out = {} if only_ready else self._registry.left_out
+        return chain(
+            (IndexedModel(task.task_id, task.version) for task in ready),
+            (
+                IndexedModel(task_id, state="UNAVAILABLE", reason=why)
+                for task_id, why in sorted(left_out.items())
+            ),
+        )
+
+    async def load(self, name: str) -> None:
+        """Take over now what the store has, rather than when it is next looked at.
+
+        Raises `UnknownTask` where the task cannot serve then, and `StoreUnavailable`.
+        """
+        await self._registry.catch_up(thorough=False)
+        if (why := self._registry.left_out.get(name)) is not None:
+            raise UnknownTask(f"task {name[:160]!r} cannot serve: {why}")
+        self._registry.get(name)
+
+    def unload(self, name: str) -> None:
+        """Raises `StaysLoaded`, or `UnknownTask`: there is no memory to be won from a task."""
+        self._registry.get(name)
+        raise StaysLoaded(
+            f"task {name[:160]!r} takes a kilobyte and stays in memory; DELETE /v1/tasks/{{task}} "
+            "deletes one for good"
+        )

@@ -116,7 +116,7 @@ class DirectCall(ABC):
             caller = direct.proxies.caller(peer, self._headers)
             terms = terms_said(caller, self._headers, direct.timeout_ms)
             call = target.route.read(RawRequest(self._headers, target.query, target.parts, body))
-            if call.task is None:
+            if call.task is None or call.timeout_ms is not None:
                 return False
             self._answer, self._task = call.answer, call.task
             self._begun = direct.predictor.begin(call.task, call.rows, terms, self)

@@ -4,44 +4,28 @@ Read by hand: a schema library costs as much as the prediction. No length is bel
 checked against the body's own, and nothing is allocated before that.
 """
 
-from dataclasses import dataclass
-from math import prod
-from typing import Any, NoReturn
+from typing import Any
 
-import numpy as np
 import orjson
 
 from service.engine.entries import Rows
 from service.errors import InvalidInput, MalformedRequest
-from service.rows import checked_rows, finite_fp32
+from service.infer_tensors import (
+    EVERY_OUTPUT,
+    InferCall,
+    WantedOutput,
+    checked_count,
+    each_once,
+    octets_of,
+    refuse,
+    rows_from_octets,
+    timeout_ms_of,
+    wanted_output,
+)
+from service.rows import checked_rows
 
-OUTPUTS = ("logits", "probabilities", "labels")
-
-DATATYPES = {
-    "FP32": "<f4",
-    "FP64": "<f8",
-    "FP16": "<f2",
-    "INT8": "<i1",
-    "INT16": "<i2",
-    "INT32": "<i4",
-    "INT64": "<i8",
-    "UINT8": "<u1",
-    "UINT16": "<u2",
-    "UINT32": "<u4",
-    "UINT64": "<u8",
-}
-"""What rows may come as; numbers are taken as they are, so 255 is not 1."""
-
-_MOST_DIMENSIONS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class InferCall:
-    """What is asked: `[n, row_length]` rows, and outputs by name, each binary or not."""
-
-    request_id: str | None
-    rows: Rows
-    outputs: tuple[tuple[str, bool], ...]
+_INPUT_PARAMETERS = frozenset({"binary_data_size"})
+_OUTPUT_PARAMETERS = frozenset({"binary_data", "classification"})
 
 
 def infer_call(
@@ -57,15 +41,22 @@ def infer_call(
     except orjson.JSONDecodeError as error:
         raise MalformedRequest(f"expected JSON: {error}") from None
     if not isinstance(document, dict):
-        _refuse("the body", "an object", document)
+        refuse("the body", "an object", document)
     request_id = document.get("id")
     if request_id is not None and not isinstance(request_id, str):
-        _refuse("id", "a string", request_id)
+        refuse("id", "a string", request_id)
     inputs = document.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
-        _refuse("inputs", "a list of one tensor", inputs)
+        refuse("inputs", "a list of one tensor", inputs)
     rows = _rows(inputs[0], body, json_bytes, row_length, max_rows)
-    return InferCall(request_id, rows, _outputs(document))
+    # Others are clients' own, as a priority or a sequence, and change nothing here.
+    parameters = document.get("parameters")
+    if parameters is None:
+        return InferCall(request_id, rows, _outputs(document, {}))
+    if not isinstance(parameters, dict):
+        refuse("parameters", "an object", parameters)
+    timeout_ms = timeout_ms_of(parameters.get("timeout"))
+    return InferCall(request_id, rows, _outputs(document, parameters), timeout_ms)
 
 
 def _json_bytes(header_length: bytes, body_bytes: int) -> int:
@@ -86,22 +77,11 @@ def _rows(
     tensor: dict[str, Any], body: bytes, json_bytes: int, row_length: int, max_rows: int
 ) -> Rows:
     if not isinstance(tensor.get("name"), str):
-        _refuse("inputs.0.name", "a string", tensor.get("name"))
-    datatype = tensor.get("datatype")
-    if not isinstance(datatype, str) or datatype not in DATATYPES:
-        _refuse("inputs.0.datatype", f"one of {', '.join(DATATYPES)}", datatype)
-    shape = tensor.get("shape")
-    if (
-        not isinstance(shape, list)
-        or not 0 < len(shape) <= _MOST_DIMENSIONS
-        or not all(type(length) is int and length > 0 for length in shape)
-        or prod(shape[1:]) != row_length
-    ):
-        _refuse("shape", f"[rows, {row_length}]", shape)
-    count: int = shape[0]
-    if count > max_rows:
-        raise InvalidInput(f"shape: at most {max_rows} rows a request, got {count}")
-    parameters = _parameters(tensor, "inputs.0", "binary_data_size")
+        refuse("inputs.0.name", "a string", tensor.get("name"))
+    datatype, shape = tensor.get("datatype"), tensor.get("shape")
+    count = checked_count(datatype, shape, row_length, max_rows)
+    assert isinstance(datatype, str)
+    parameters = _parameters(tensor, "inputs.0", _INPUT_PARAMETERS)
     size = parameters.get("binary_data_size")
     if size is None:
         if json_bytes != len(body):
@@ -112,16 +92,14 @@ def _rows(
         return _rows_from_json(tensor.get("data"), count, row_length, max_rows)
     if "data" in tensor:
         raise InvalidInput("inputs.0: expected data or binary_data_size, got both")
-    dtype = np.dtype(DATATYPES[datatype])
-    expected = count * row_length * dtype.itemsize
+    expected = octets_of(datatype, count, row_length)
     if type(size) is not int or size != expected:
-        _refuse("binary_data_size", f"{expected} for {datatype} {shape}", size)
+        refuse("binary_data_size", f"{expected} for {datatype} {shape}", size)
     if size != len(body) - json_bytes:
         raise MalformedRequest(
             f"binary_data_size says {size} bytes, {len(body) - json_bytes} follow the JSON"
         )
-    values = np.frombuffer(body, dtype, count * row_length, json_bytes)
-    return finite_fp32(values.reshape(count, row_length))
+    return rows_from_octets(body, json_bytes, datatype, count, row_length)
 
 
 def _rows_from_json(data: object, count: int, row_length: int, max_rows: int) -> Rows:
@@ -137,44 +115,33 @@ def _rows_from_json(data: object, count: int, row_length: int, max_rows: int) ->
     return checked_rows([data], len(data), 1).reshape(count, row_length)
 
 
-def _outputs(document: dict[str, Any]) -> tuple[tuple[str, bool], ...]:
-    parameters = document.get("parameters")
-    if parameters is not None and not isinstance(parameters, dict):
-        _refuse("parameters", "an object", parameters)
-    # Others are clients' own, as a priority or a sequence, and change nothing here.
-    all_binary = (parameters or {}).get("binary_data_output", False)
+def _outputs(document: dict[str, Any], parameters: dict[str, Any]) -> tuple[WantedOutput, ...]:
+    all_binary = parameters.get("binary_data_output", False)
     if not isinstance(all_binary, bool):
-        _refuse("parameters.binary_data_output", "true or false", all_binary)
+        refuse("parameters.binary_data_output", "true or false", all_binary)
     wanted = document.get("outputs")
     if wanted is None or wanted == []:
-        return tuple((name, all_binary) for name in OUTPUTS)
+        return EVERY_OUTPUT[all_binary]
     if not isinstance(wanted, list) or not all(isinstance(output, dict) for output in wanted):
-        _refuse("outputs", "a list of objects", wanted)
+        refuse("outputs", "a list of objects", wanted)
     found = []
     for index, output in enumerate(wanted):
-        name = output.get("name")
-        if not isinstance(name, str) or name not in OUTPUTS:
-            _refuse(f"outputs.{index}.name", f"one of {', '.join(OUTPUTS)}", name)
-        parameters = _parameters(output, f"outputs.{index}", "binary_data")
-        binary = parameters.get("binary_data", all_binary)
+        where = f"outputs.{index}"
+        own = _parameters(output, where, _OUTPUT_PARAMETERS)
+        binary = own.get("binary_data")
+        if binary is None:
+            binary = all_binary
         if not isinstance(binary, bool):
-            _refuse(f"outputs.{index}.parameters.binary_data", "true or false", binary)
-        found.append((name, binary))
-    if len({name for name, _ in found}) < len(found):
-        raise InvalidInput("outputs: expected each one once")
-    return tuple(found)
+            refuse(f"{where}.parameters.binary_data", "true or false", binary)
+        found.append(wanted_output(where, output.get("name"), binary, own.get("classification")))
+    return each_once(found)
 
 
-def _parameters(tensor: dict[str, Any], where: str, known: str) -> dict[str, Any]:
+def _parameters(tensor: dict[str, Any], where: str, known: frozenset[str]) -> dict[str, Any]:
     """What is asked of a tensor; a parameter that cannot be served is refused, not forgotten."""
     parameters = tensor.get("parameters")
     if parameters is None:
         return {}
-    if not isinstance(parameters, dict) or parameters.keys() - {known}:
-        _refuse(f"{where}.parameters", f"{known} only", parameters)
+    if not isinstance(parameters, dict) or parameters.keys() - known:
+        refuse(f"{where}.parameters", f"{' or '.join(sorted(known))} only", parameters)
     return parameters
-
-
-def _refuse(where: str, expected: str, got: object) -> NoReturn:
-    said = str(got)
-    raise InvalidInput(f"{where}: expected {expected}, got {said[:200]}")

@@ -28,6 +28,8 @@ class RawAnswers:
         body = await _body(receive)
         call = route.read(RawRequest(headers, scope["query_string"], parts, body))
         scope["task"] = call.task
+        if call.timeout_ms is not None:
+            terms = terms.within(call.timeout_ms)
         with WhileCallerWaits(receive):
             if call.task is None:
                 prediction = await self._predictor.infer(call.rows, "short-list", terms)

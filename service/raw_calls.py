@@ -39,6 +39,8 @@ class RawCall:
     task: str | None
     rows: Rows
     answer: Callable[[Prediction], RawAnswer]
+    timeout_ms: float | None = None
+    """What its body, beside the headers, says of how long the answer may take."""
 
 
 Read = Callable[[RawRequest], RawCall]

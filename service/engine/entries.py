@@ -1,5 +1,6 @@
 """What is asked of the engine and what comes back: rows under a key, for a caller, by a time."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -20,6 +21,10 @@ class Terms:
     caller: str
     deadline: float = inf
     """On the clock of `time.monotonic`, in seconds; nobody waits beyond it."""
+
+    def within(self, timeout_ms: float) -> "Terms":
+        """The same, and at most so long from now."""
+        return Terms(self.caller, min(self.deadline, time.monotonic() + timeout_ms / 1000))
 
 
 @dataclass(frozen=True, slots=True)

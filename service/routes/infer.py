@@ -20,7 +20,7 @@ def infer_routes(engine: Engine, settings: Settings) -> tuple[RawRoute, RawRoute
         if "version" in request.path:
             check_version(engine.registry, task, request.path["version"])
         answer = partial(infer_answer, task, call)
-        return RawCall(None if task == AUTO else task, call.rows, answer)
+        return RawCall(None if task == AUTO else task, call.rows, answer, call.timeout_ms)
 
     return (
         RawRoute("/v2/models/{task}/infer", read),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import ml_dtypes
 import numpy as np
 import orjson
 import pytest
@@ -13,7 +14,7 @@ from starlette.testclient import TestClient
 
 from model_store.store import Store
 from service.app import create_app
-from service.infer_request import DATATYPES
+from service.infer_tensors import DATATYPES
 from service.readiness import Readiness
 from service.settings import Settings
 from tests.service.alike import alike_json
@@ -165,9 +166,10 @@ def test_limits_and_deadlines_hold_for_raw_rows(store: Store) -> None:
 def test_binary_tensor_of_any_number_type_is_taken_as_it_is(
     client: TestClient, datatype: str
 ) -> None:
-    values = np.random.default_rng(4).integers(0, 2, (3, ROW_LENGTH)).astype(DATATYPES[datatype])
-    if values.dtype.kind == "f":
-        values /= 2
+    dtype = np.dtype(ml_dtypes.bfloat16) if datatype == "BF16" else DATATYPES[datatype]
+    values = np.random.default_rng(4).integers(0, 2, (3, ROW_LENGTH)).astype(dtype)
+    if datatype.startswith(("FP", "BF")):
+        values /= dtype.type(2)
     answer = post_binary(
         client,
         {"inputs": [tensor_of(values, datatype)], "parameters": {"binary_data_output": True}},
@@ -264,7 +266,11 @@ def test_bad_length_of_the_json_is_refused(
         ({"outputs": [{"name": ["logits"]}]}, "outputs.0.name"),
         ({"outputs": [{"name": "logits"}, {"name": "logits"}]}, "once"),
         ({"outputs": [{"name": "logits", "parameters": {"binary_data": 1}}]}, "binary_data"),
-        ({"outputs": [{"name": "logits", "parameters": {"classification": 3}}]}, "binary_data"),
+        ({"outputs": [{"name": "logits", "parameters": {"shared_memory": 3}}]}, "binary_data"),
+        ({"outputs": [{"name": "logits", "parameters": {"classification": 0}}]}, "classification"),
+        ({"outputs": [{"name": "labels", "parameters": {"classification": 3}}]}, "classification"),
+        ({"parameters": {"timeout": -1}}, "microseconds"),
+        ({"parameters": {"timeout": "soon"}}, "microseconds"),
     ],
 )
 def test_bad_request_around_a_good_tensor_is_refused_in_words(

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.body_limit import BodyLimit
 from service.content_coding import ContentCoding
 from service.direct_answers import DirectAnswers
-from service.engine.engine import build_engine
+from service.engine.engine import Engine, build_engine
 from service.fast_lane import FastLane
 from service.model_repository import ModelRepository
 from service.noted_requests import NotedRequests
@@ -38,6 +38,7 @@ from service.settings import Settings
 from service.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from service.grpc_face.server import GrpcServer
     from service.tracing import Tracing
 
 
@@ -67,14 +68,23 @@ def create_app(settings: Settings, readiness: Readiness) -> Application:
     telemetry.ready.set_function(
         lambda: float(not readiness.draining and engine.follower.unready is None)
     )
+    slow_ms = settings.slow_request_ms
+    observer = Observer(telemetry, NotedRequests(None if slow_ms is None else slow_ms / 1000))
+    grpc = _grpc_server(engine, models, readiness, observer, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await engine.start()
-        yield
-        await engine.close()
-        if tracing is not None:
-            await asyncio.to_thread(tracing.close)
+        try:
+            if grpc is not None:
+                await grpc.start()
+            yield
+            if grpc is not None:
+                await grpc.stop(settings.shutdown_seconds)
+        finally:
+            await engine.close()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)
 
     app = FastAPI(
         title="impress",
@@ -97,8 +107,6 @@ def create_app(settings: Settings, readiness: Readiness) -> Application:
     add_problem_handlers(app)
     # Around the framework, not in it: what the lane answers goes through none of its layers.
     raw = (raw_predict_route(engine, settings), *infer)
-    slow_ms = settings.slow_request_ms
-    observer = Observer(telemetry, NotedRequests(None if slow_ms is None else slow_ms / 1000))
     coded = ContentCoding(FastLane(app, raw, answers), settings.max_body_bytes)
     limited = BodyLimit(coded, settings.max_body_bytes)
     direct = DirectAnswers(
@@ -124,3 +132,25 @@ def _tracing(share: float) -> "Tracing | None":
             f"trace_share is {share}, which needs the extra tracing: pip install 'impress[tracing]'"
         ) from error
     return Tracing(share)
+
+
+def _grpc_server(
+    engine: Engine,
+    models: ModelRepository,
+    readiness: Readiness,
+    observer: Observer,
+    settings: Settings,
+) -> "GrpcServer | None":
+    if settings.grpc_port is None:
+        return None
+    # Optional, so that only who asks for it needs what it needs.
+    try:
+        from service.grpc_face.boundary import Boundary
+        from service.grpc_face.methods import Methods
+        from service.grpc_face.server import GrpcServer
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"grpc_port is set and {error.name} is not installed: pip install '.[grpc]'"
+        ) from None
+    methods = Methods(engine, models, readiness, settings)
+    return GrpcServer(methods, Boundary(observer, settings.request_timeout_ms), settings)

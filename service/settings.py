@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     """Address to listen on. Beyond loopback, `allow_unauthenticated` must be set."""
     port: int = Field(default=8000, ge=1, le=65535)
     """Port to listen on."""
+    grpc_port: int | None = Field(default=None, ge=1, le=65535)
+    """Port for the Open Inference Protocol over gRPC, on the same address. None: not served. Needs
+    the extra: `pip install '.[grpc]'`."""
     trusted_proxies: str = "127.0.0.1"
     """Addresses or networks, comma-separated, whose X-Forwarded-For names the caller. Behind any
     other proxy all its clients count as one caller: fair to each other's tasks, not to them."""
@@ -125,6 +128,12 @@ class Settings(BaseSettings):
                 f"max_request_rows ({self.max_request_rows}) must not exceed "
                 f"max_queue_rows ({self.max_queue_rows})"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_one_port_for_both(self) -> "Settings":
+        if self.grpc_port == self.port:
+            raise ValueError(f"grpc_port ({self.grpc_port}) must not be port")
         return self
 
     @model_validator(mode="after")

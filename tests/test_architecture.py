@@ -15,6 +15,7 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 METHOD = {"torch", "numpy"}
 # Optional, so that only what is imported where it is needed may need it.
 TRITON, NEEDS_TRITON = "triton", ROOT / "masked_network" / "triton_kernels.py"
+GRPC, NEED_GRPC = {"grpc", "google"}, ROOT / "service" / "grpc_face"
 CONTRACT = METHOD | {"masked_network", "safetensors", "pydantic", "typer"}
 ONLY_IN_SERVICE = {"fastapi", "starlette", "uvicorn", "redis", "prometheus_client"}
 ONLY_IN_SERVICE |= {"structlog", "opentelemetry"}
@@ -87,6 +88,11 @@ def test_arrows_run_forwards(path: Path) -> None:
     package = package_of(path)
     imported = packages_imported(path) - ({TRITON} if path == NEEDS_TRITON else set())
     assert {name for name in imported if not may_import(package, name)} == set()
+
+
+@each_module
+def test_who_serves_no_grpc_needs_none(path: Path) -> None:
+    assert not GRPC & packages_imported(path) or path.is_relative_to(NEED_GRPC)
 
 
 @each_module

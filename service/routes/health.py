@@ -10,7 +10,7 @@ from prometheus_client.exposition import choose_encoder
 
 from service.engine.engine import Engine
 from service.problems import problem_response
-from service.readiness import Readiness
+from service.readiness import Readiness, why_unready
 from service.schemas import PROBLEMS
 
 
@@ -28,10 +28,8 @@ def health_router(
     @router.get("/readyz", summary="200 where requests are welcome, 503 with the reason")
     @router.get("/v2/health/ready", include_in_schema=False)
     async def ready(request: Request) -> Response:
-        if readiness.draining:
-            return problem_response(request, 503, "the service is draining and will stop")
         follower, fleet = engine.follower, engine.fleet
-        if (unready := follower.unready) is not None:
+        if (unready := why_unready(readiness, follower)) is not None:
             return problem_response(request, 503, unready)
         state = {
             "ready": True,

@@ -9,6 +9,7 @@ from service.model_repository import AUTO, check_version
 from service.raw_calls import HEADER_LENGTH, RawCall, RawRequest, RawRoute
 from service.settings import Settings
 
+
 def infer_routes(engine: Engine, settings: Settings) -> tuple[RawRoute, RawRoute]:
     """The routes of a task's live version, and of a version by its name."""
     row_length = engine.network.manifest.preprocessing.row_length

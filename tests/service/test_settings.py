@@ -36,6 +36,8 @@ def test_environment_variables_are_settings_and_empty_ones_are_unset(
     [
         {"port": 0},
         {"port": "many"},
+        {"grpc_port": 0},
+        {"port": 9000, "grpc_port": 9000},
         {"device": "tpu"},
         {"cache_bytes": -1},
         {"redis_url": "http://127.0.0.1"},

@@ -1,0 +1,91 @@
+"""What surrounds each call: who asks and by when, what went wrong, and that it was counted.
+
+Status codes are the one table's, translated; metrics are those of requests by HTTP, so that what
+watches them watches these too.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from math import inf
+from time import perf_counter
+from typing import Any
+from urllib.parse import unquote
+
+import grpc
+
+from service.engine.entries import Terms
+from service.observer import Observer
+from service.problems import CALLER_LEFT, described
+
+STATUS = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    409: grpc.StatusCode.FAILED_PRECONDITION,
+    412: grpc.StatusCode.FAILED_PRECONDITION,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    415: grpc.StatusCode.INVALID_ARGUMENT,
+    422: grpc.StatusCode.INVALID_ARGUMENT,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    499: grpc.StatusCode.CANCELLED,
+    500: grpc.StatusCode.INTERNAL,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+"""gRPC's word for each status code of `service.problems`."""
+
+_PUSHBACK = "grpc-retry-pushback-ms"
+"""Retry-After, as gRPC's own retries read it."""
+
+Answer = Callable[[Any, Terms], Awaitable[Any]]
+"""From a request and the terms of its caller."""
+
+
+class Boundary:
+    """Makes handlers of answers."""
+
+    def __init__(self, observer: Observer, default_timeout_ms: float | None) -> None:
+        self._observer = observer
+        self._default_timeout_ms = default_timeout_ms
+
+    def around(self, path: str, answer: Answer) -> Callable[[Any, Any], Awaitable[Any]]:
+        """The handler of what is called as `path`."""
+
+        async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+            started, code = perf_counter(), 200
+            self._observer.begin()
+            try:
+                # Whoever may not ask is to be refused here, by `context.invocation_metadata()`.
+                return await answer(request, self._terms(context))
+            except asyncio.CancelledError:
+                # gRPC cancels a call whose deadline passed, as one whose caller left.
+                remaining = context.time_remaining()
+                code = CALLER_LEFT if remaining is None or remaining > 0 else 504
+                raise
+            except Exception as error:  # the boundary: whatever it is, the caller is told
+                code, said, retry_after_seconds = described(error, path)
+                trailing: tuple[tuple[str, str], ...] = ()
+                if retry_after_seconds is not None:
+                    trailing = ((_PUSHBACK, str(max(1, round(retry_after_seconds * 1000)))),)
+                await context.abort(STATUS[code], said, trailing)
+            finally:
+                self._observer.end(path, "POST", code, perf_counter() - started)
+
+        return call
+
+    def _terms(self, context: Any) -> Terms:
+        remaining = context.time_remaining()
+        if remaining is None and self._default_timeout_ms is not None:
+            remaining = self._default_timeout_ms / 1000
+        deadline = inf if remaining is None else time.monotonic() + remaining
+        return Terms(caller_of(context.peer()), deadline)
+
+
+def caller_of(peer: str) -> str:
+    """The address that gRPC's name of a peer holds, as HTTP has it: no port, no brackets."""
+    kind, _, rest = peer.partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return peer
+    return unquote(rest.rpartition(":")[0]).strip("[]")

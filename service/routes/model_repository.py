@@ -8,12 +8,10 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from service.model_repository import IndexedModel, ModelRepository
+from service.open_inference_schemas import IndexRequest, LoadRequest, ModelIndex
 from service.rows import Model, parsed_body
 from service.schemas import (
     PROBLEMS,
-    IndexRequest,
-    LoadRequest,
-    ModelIndex,
     optional_body_schema,
     schema_of,
 )

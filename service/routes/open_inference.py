@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from service.model_repository import ModelRepository
+from service.open_inference_schemas import InferRequest, InferResponse
 from service.raw_answers import RawAnswers
 from service.raw_calls import RawRoute
 from service.schemas import (
@@ -12,8 +13,6 @@ from service.schemas import (
     INFER_PARAMETERS,
     PROBLEMS,
     RAW_TOO,
-    InferRequest,
-    InferResponse,
     body_schema,
     schema_of,
 )

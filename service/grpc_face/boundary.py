@@ -54,7 +54,7 @@ class Boundary:
         """The handler of what is called as `path`."""
 
         async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
-            started, code = perf_counter(), 200
+            started, code, name = perf_counter(), 200, self._name(context)
             self._observer.begin()
             try:
                 # Whoever may not ask is to be refused here, by `context.invocation_metadata()`.
@@ -65,15 +65,22 @@ class Boundary:
                 code = CALLER_LEFT if remaining is None or remaining > 0 else 504
                 raise
             except Exception as error:  # the boundary: whatever it is, the caller is told
-                code, said, retry_after_seconds = described(error, path)
+                code, said, retry_after_seconds = described(error, name)
                 trailing: tuple[tuple[str, str], ...] = ()
                 if retry_after_seconds is not None:
                     trailing = ((_PUSHBACK, str(max(1, round(retry_after_seconds * 1000)))),)
                 await context.abort(STATUS[code], said, trailing)
             finally:
-                self._observer.end(path, "POST", code, perf_counter() - started)
+                seconds = perf_counter() - started
+                about = {"request_id": name, "task": getattr(request, "model_name", None)}
+                self._observer.end(path, "POST", code, seconds, lambda: about)
 
         return call
+
+    def _name(self, context: Any) -> str:
+        given = context.invocation_metadata() or ()
+        texts = {key.encode(): value.encode() for key, value in given if isinstance(value, str)}
+        return self._observer.name(texts).decode()
 
     def _terms(self, context: Any) -> Terms:
         remaining = context.time_remaining()

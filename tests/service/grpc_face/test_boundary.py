@@ -14,6 +14,7 @@ from model_store import errors as store_errors
 from service import errors
 from service.engine.entries import Terms
 from service.grpc_face.boundary import STATUS, Answer, Boundary, caller_of
+from service.noted_requests import NotedRequests
 from service.observer import Observer
 from service.problems import STATUS_CODES
 from service.telemetry import Telemetry
@@ -28,7 +29,8 @@ Call = Callable[..., Awaitable[bytes]]
 async def calling(
     telemetry: Telemetry, answer: Answer, default_timeout_ms: float | None = None
 ) -> AsyncIterator[Any]:
-    handler = Boundary(Observer(telemetry), default_timeout_ms).around(PATH, answer)
+    observer = Observer(telemetry, NotedRequests(None))
+    handler = Boundary(observer, default_timeout_ms).around(PATH, answer)
     methods = {"Call": grpc.unary_unary_rpc_method_handler(handler)}
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(
@@ -169,3 +171,14 @@ async def test_work_ends_for_a_caller_who_left_or_whose_time_is_over(
 )
 async def test_caller_is_the_address_as_http_has_it(peer: str, caller: str) -> None:
     assert caller_of(peer) == caller
+
+
+async def test_what_failed_is_logged_under_the_callers_own_name(
+    telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with calling(telemetry, raising(RuntimeError("odd"))) as call:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await call(b"", metadata=(("x-request-id", "mine"),))
+        await until_counted(telemetry, 500)
+    named = [record.__dict__["request_id"] for record in caplog.records]
+    assert named == ["mine", "mine"]  # the mistake itself, and the request that it failed

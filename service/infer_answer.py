@@ -1,5 +1,6 @@
 """A prediction as an answer of the Open Inference Protocol, each output in JSON or as raw bytes."""
 
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -17,6 +18,8 @@ def infer_answer(model_name: str, call: InferCall, prediction: Prediction) -> Ra
 
     Where one is binary the body is JSON and then the tensors, and a header says where they begin.
     """
+    if prediction.identification is None and all(wanted.binary for wanted in call.outputs):
+        return _all_binary(model_name, call, prediction)
     document: dict[str, Any] = {"model_name": model_name, "outputs": []}
     if call.request_id is not None:
         document["id"] = call.request_id
@@ -25,18 +28,50 @@ def infer_answer(model_name: str, call: InferCall, prediction: Prediction) -> Ra
         document["model_version"] = prediction.task.version
         for wanted in call.outputs:
             datatype, shape, values = output_tensor(prediction, wanted)
-            output: dict[str, Any] = {"name": wanted.name, "shape": shape, "datatype": datatype}
             if wanted.binary:
-                content = octets(values)
-                output["parameters"] = {"binary_data_size": len(content)}
-                tensors.append(content)
+                tensors.append(octets(values))
+                output = _binary_output(wanted.name, datatype, shape, len(tensors[-1]))
             else:
+                output = {"name": wanted.name, "shape": shape, "datatype": datatype}
                 output["data"] = values if isinstance(values, list) else values.ravel()
             document["outputs"].append(output)
     if prediction.identification is not None:
         document["parameters"] = answer_parameters(prediction)
     encoded = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
-    if not tensors:
-        return RawAnswer(encoded, _JSON)
+    return _with_tensors(encoded, tensors) if tensors else RawAnswer(encoded, _JSON)
+
+
+def _all_binary(model_name: str, call: InferCall, prediction: Prediction) -> RawAnswer:
+    assert prediction.task is not None
+    tensors, said = [], []
+    for wanted in call.outputs:
+        datatype, shape, values = output_tensor(prediction, wanted)
+        tensors.append(octets(values))
+        said.append((wanted.name, datatype, tuple(shape), len(tensors[-1])))
+    head = _head_again(model_name, prediction.task.version, call.request_id, tuple(said))
+    return _with_tensors(head, tensors)
+
+
+@lru_cache(maxsize=4096)
+def _head_again(
+    model_name: str,
+    version: str,
+    request_id: str | None,
+    outputs: tuple[tuple[str, str, tuple[int, ...], int], ...],
+) -> bytes:
+    # Answers to the same question differ in their numbers alone.
+    document: dict[str, Any] = {"model_name": model_name, "model_version": version}
+    if request_id is not None:
+        document["id"] = request_id
+    document["outputs"] = [_binary_output(*output) for output in outputs]
+    return orjson.dumps(document)
+
+
+def _binary_output(name: str, datatype: str, shape: Any, size: int) -> dict[str, Any]:
+    parameters = {"binary_data_size": size}
+    return {"name": name, "shape": shape, "datatype": datatype, "parameters": parameters}
+
+
+def _with_tensors(encoded: bytes, tensors: list[bytes]) -> RawAnswer:
     headers = ((b"content-type", OCTETS), (HEADER_LENGTH, b"%d" % len(encoded)))
     return RawAnswer(b"".join((encoded, *tensors)), headers)

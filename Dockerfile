@@ -1,5 +1,5 @@
-# The service's image: the method, the store's contract and the service, without training code or
-# data-set libraries. It needs a store at /store, and keys or the word that none are wanted:
+# The service's image: the method, the store's contract, the service and its client, without training
+# code or data-set libraries. It needs a store at /store, and keys or the word that none are wanted:
 #
 #   docker build -t impress .
 #   docker run --rm -p 127.0.0.1:8000:8000 -v ./store:/store --user "$(id -u):$(id -g)" \
@@ -41,7 +41,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
 # a changed line of code does not fetch it again.
 COPY pyproject.toml README.md ./
 RUN --mount=type=cache,target=/var/cache/pip \
-    python3 -m pip --python /opt/impress/bin/python install -c constraints.txt '.[service]' \
+    python3 -m pip --python /opt/impress/bin/python install -c constraints.txt '.[client,service]' \
  && case "${TORCH}" in *+cpu) \
       if ls -d /opt/impress/lib/python3*/site-packages/nvidia* 2>/dev/null; then \
         echo 'the packages above are for CUDA: this image should have none' >&2; exit 1; \
@@ -49,6 +49,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
     esac
 
 COPY setup.py ./
+COPY client/ client/
 COPY masked_network/ masked_network/
 COPY model_store/ model_store/
 COPY service/ service/

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ["masked_network", "model_store", "service", "training"]
+PACKAGES = ["client", "masked_network", "model_store", "service", "training"]
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 METHOD = {"torch", "numpy"}
@@ -17,6 +17,7 @@ METHOD = {"torch", "numpy"}
 TRITON, NEEDS_TRITON = "triton", ROOT / "masked_network" / "triton_kernels.py"
 GRPC, NEED_GRPC = {"grpc", "google"}, ROOT / "service" / "grpc_face"
 CONTRACT = METHOD | {"masked_network", "safetensors", "pydantic", "typer"}
+CLIENT = {"httpx2", "numpy", "PIL", "prometheus_client", "pydantic", "rich", "typer"}
 ONLY_IN_SERVICE = {"fastapi", "starlette", "uvicorn", "redis", "prometheus_client"}
 ONLY_IN_SERVICE |= {"structlog", "opentelemetry"}
 ONLY_IN_TRAINING = {"datasets", "pyarrow", "sklearn", "matplotlib"}
@@ -54,6 +55,8 @@ def packages_imported(path: Path) -> set[str]:
 
 
 def may_import(package: str, imported: str) -> bool:
+    if package == "client":
+        return imported in CLIENT
     if package == "masked_network":
         return imported in METHOD
     if package == "model_store":
@@ -125,6 +128,9 @@ def test_every_folder_of_modules_is_a_package(folder: str) -> None:
 @pytest.mark.parametrize(
     ("package", "imported"),
     [
+        ("client", "model_store"),
+        ("client", "service"),
+        ("client", "torch"),
         ("masked_network", "model_store"),
         ("masked_network", "pydantic"),
         ("masked_network", "triton"),

@@ -121,9 +121,9 @@ def test_build_context_leaves_out(root: Path, path: str) -> None:
     assert not is_in_build_context((root / ".dockerignore").read_text(), path)
 
 
-def test_only_what_the_service_needs_is_installed(instructions: Instructions) -> None:
+def test_only_what_service_and_client_need_is_installed(instructions: Instructions) -> None:
     runs = " ".join(rest for word, rest in instructions if word == "RUN")
-    assert re.findall(r"'\.\[(.*?)\]'", runs) == ["service"]
+    assert re.findall(r"'\.\[(.*?)\]'", runs) == ["client,service"]
     assert runs.count("pip --python") == runs.count(" install -c constraints.txt ") + runs.count(
         " install --no-deps "
     )

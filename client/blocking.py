@@ -1,0 +1,148 @@
+"""The client for programs that wait: `Client`. `client.asynchronous` has the same with `await`.
+
+Not for several processes after a fork; for several threads, yes.
+"""
+
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx2
+
+from client import prediction_calls, server_calls, task_calls
+from client.attempts import Attempts, Call
+from client.connection import DEFAULT_URL, Connection
+from client.errors import Unavailable
+from client.inputs import Inputs, RowsLike
+from client.results import (
+    Prediction,
+    Probabilities,
+    Pushed,
+    Readiness,
+    ServerInfo,
+    Task,
+    TaskDetails,
+    TaskPage,
+)
+from client.retries import Retries
+
+Result = TypeVar("Result")
+
+_PAGE = 1000
+
+
+class Client:
+    """A service at an address. Every method raises `client.errors.ClientError`, and no other."""
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float | None = 30,
+        retries: Retries | None = None,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self.connection = Connection(url, api_key, timeout_seconds, retries or Retries())
+        self._http = httpx2.Client(
+            base_url=url, headers=self.connection.headers, transport=transport
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every connection."""
+        self._http.close()
+
+    def predict(
+        self, inputs: Inputs, task: str | None = None, *, timeout_seconds: float | None = None
+    ) -> Prediction:
+        """A label for each row, or for a picture; without a task the service infers it.
+
+        `inputs` is `[n, ...]` or one row of intensities in 0..1, or a Pillow image. What comes
+        later than `timeout_seconds`, the client's own unless given here, is not computed.
+        """
+        return self._sent(prediction_calls.predict(inputs, task), timeout_seconds)
+
+    def probabilities(
+        self, rows: RowsLike, task: str | None = None, *, timeout_seconds: float | None = None
+    ) -> Probabilities:
+        """Every class's probability for each row, in binary both ways."""
+        return self._sent(prediction_calls.probabilities(rows, task), timeout_seconds)
+
+    def row_length(self) -> int:
+        """How many numbers a row has, whatever its task."""
+        return self._sent(prediction_calls.row_length())
+
+    def push(self, task: str, artifact: bytes) -> Pushed:
+        """Upload a task artifact (safetensors); it answers from the next request on."""
+        return self._sent(task_calls.push(task, artifact))
+
+    def page(self, limit: int = 100, cursor: str = "") -> TaskPage:
+        """At most `limit` tasks, of those whose names come after `cursor`."""
+        return self._sent(task_calls.page(limit, cursor))
+
+    def tasks(self) -> Iterator[Task]:
+        """Every task in order of their names, fetched a page at a time."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self.page(_PAGE, cursor)
+            yield from page.tasks
+            cursor = page.next_cursor
+
+    def show(self, task: str) -> TaskDetails:
+        """One task, and how much it was used."""
+        return self._sent(task_calls.show(task))
+
+    def delete(self, task: str) -> None:
+        """Delete a task for good."""
+        self._sent(task_calls.delete(task))
+
+    def alive(self) -> None:
+        """Return where the process answers at all; raise where it does not."""
+        self._sent(server_calls.alive())
+
+    def ready(self) -> Readiness:
+        """Whether the service takes requests, and if not why."""
+        try:
+            return self._sent(server_calls.ready())
+        except Unavailable as refused:
+            return server_calls.unready(refused.problem)
+
+    def server(self) -> ServerInfo:
+        """Which server this is."""
+        return self._sent(server_calls.server())
+
+    def metrics(self) -> str:
+        """The metrics, as Prometheus' text."""
+        return self._sent(server_calls.metrics())
+
+    def plan(self) -> dict[str, Any]:
+        """How the service computes its batches, in its own words."""
+        return self._sent(server_calls.plan())
+
+    def _sent(self, call: Call[Result], timeout_seconds: float | None = None) -> Result:
+        mine = self.connection
+        seconds = mine.timeout_seconds if timeout_seconds is None else timeout_seconds
+        attempts = Attempts(call, mine.url, mine.retries, seconds)
+        while True:
+            request = attempts.request(self._http)
+            try:
+                response = self._http.send(request)
+            except httpx2.RequestError as error:
+                wait_seconds = attempts.failed(error)
+            else:
+                if response.is_success:
+                    return call.read(response)
+                wait_seconds = attempts.refused(response)
+            time.sleep(wait_seconds)

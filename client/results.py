@@ -1,0 +1,121 @@
+"""What the client answers, as frozen dataclasses with the names that the wire has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A task that was considered, and how uncertain its own answer is."""
+
+    task: str
+    entropy_nats: float
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """How the service found the task of a request that did not name it."""
+
+    method: str
+    entropy_nats: float
+    """Of the best candidate, mean over the rows."""
+    margin_nats: float
+    """How much more the runner-up's is."""
+    abstained: bool
+    """True where that was too little to name a task: then there are no labels."""
+    candidates: tuple[Candidate, ...] = ()
+    """The best few, best first; only `predict` has them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """A label for each row, and its probability; neither where the service abstained."""
+
+    task: str | None
+    version: str | None
+    """Content hash of the artifact that answered."""
+    labels: tuple[str, ...]
+    probabilities: Floats
+    """`[n]`: of each row's label."""
+    inference: Inference | None = None
+    """Only where no task was named."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probabilities:
+    """Every class's probability for each row; no rows where the service abstained."""
+
+    task: str | None
+    version: str | None
+    labels: tuple[str, ...]
+    """The most probable class of each row."""
+    values: Floats
+    """`[n, C]`, classes in the task's order."""
+    inference: Inference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task, as the list shows it."""
+
+    task: str
+    version: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """Some tasks in order of their names; `next_cursor` is None on the last page."""
+
+    tasks: tuple[Task, ...]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDetails(Task):
+    """One task, and how much it was used."""
+
+    classes: tuple[str, ...]
+    artifact_bytes: int
+    tensor_bytes: int
+    held_out_accuracy: float | None
+    provenance: Mapping[str, str | int | float]
+    rows_predicted: int
+    """By the process that was asked, since it started or the task was replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A task that was uploaded."""
+
+    task: TaskDetails
+    created: bool
+    """False where it replaced another version."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """Which server this is."""
+
+    name: str
+    version: str
+    extensions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether the service takes requests; where it does not, `because` says why."""
+
+    ready: bool
+    because: str | None = None
+    tasks: int | None = None
+    store: str | None = None
+    version: str | None = None
+    """The same on replicas that serve the same versions of the same tasks."""
+    damaged_tasks: Mapping[str, str] = field(default_factory=dict)
+    redis: str | None = None

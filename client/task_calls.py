@@ -1,0 +1,64 @@
+"""The requests about tasks, and how their answers are read. Sends nothing."""
+
+from urllib.parse import quote
+
+import httpx2
+from pydantic import TypeAdapter
+
+from client.attempts import Call
+from client.errors import InvalidInput
+from client.reading import answer_as
+from client.results import Pushed, TaskDetails, TaskPage
+
+_DETAILS = TypeAdapter(TaskDetails)
+_PAGE = TypeAdapter(TaskPage)
+_LONGEST_NAME = 1024
+
+
+def push(task: str, artifact: bytes) -> Call[Pushed]:
+    """Upload an artifact. Sent again it changes nothing more: its version is its content's hash."""
+
+    def read(response: httpx2.Response) -> Pushed:
+        return Pushed(answer_as(_DETAILS, response), created=response.status_code == 201)
+
+    return Call(
+        "PUT",
+        _path(task),
+        read,
+        headers={"Content-Type": "application/octet-stream"},
+        content=artifact,
+    )
+
+
+def page(limit: int, cursor: str) -> Call[TaskPage]:
+    """Tasks after the cursor's."""
+    params = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
+    return Call("GET", "/v1/tasks", lambda answer: answer_as(_PAGE, answer), params=params)
+
+
+def show(task: str) -> Call[TaskDetails]:
+    """One task."""
+    return Call("GET", _path(task), lambda answer: answer_as(_DETAILS, answer))
+
+
+def delete(task: str) -> Call[None]:
+    """Delete a task. Not sent again after a broken connection: it might say "no such task"."""
+    return Call("DELETE", _path(task), lambda _: None, repeatable=False)
+
+
+def named(task: str) -> str:
+    """The name itself. Raises `InvalidInput` where no address can hold it, or it is another's.
+
+    The service judges every other name.
+    """
+    try:
+        length = len(task.encode())
+    except UnicodeEncodeError:
+        length = 0
+    if not 0 < length <= _LONGEST_NAME or task in (".", ".."):
+        raise InvalidInput(f"expected a task's name, got {task[:80]!r}")
+    return task
+
+
+def _path(task: str) -> str:
+    return f"/v1/tasks/{quote(named(task), safe='')}"

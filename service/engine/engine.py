@@ -1,5 +1,6 @@
 """The engine's parts and their threads, put together, started and stopped."""
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +54,10 @@ class Engine:
         if self.fleet is not None:
             await self.fleet.start(self.registry, self.cache)
         await self.follower.start()
+        # What was loaded stays: looking through it for garbage would stop all requests for a
+        # third of a second, again and again, where there are a hundred thousand tasks.
+        gc.collect()
+        gc.freeze()
         if self.fleet is not None:
             self.fleet.nudges.start(self.follower.nudge)
 

@@ -150,7 +150,7 @@ REQUESTS: list[tuple[str, str, bytes, list[str]]] = [
     ("not finite", "/v1/predict?task=masked", b"\xff" * 80, [OCTETS]),
     ("bad tensor", "/v2/models/masked/infer", b"{}" + ROW, ["Inference-Header-Content-Length: 2"]),
     ("bad deadline", "/v1/predict?task=masked", ROW, [OCTETS, "X-Request-Timeout-Ms: never"]),
-    ("past deadline", "/v1/predict?task=masked", ROW, [OCTETS, "X-Request-Timeout-Ms: 1e-9"]),
+    ("past deadline", "/v1/predict?task=task-0", ROW, [OCTETS, "X-Request-Timeout-Ms: 1e-9"]),
     ("without a task", "/v1/predict", ROW, [OCTETS]),
     ("without a task, raw", "/v1/predict", ROW, [OCTETS, RAW]),
     ("a picture that is none", "/v1/predict?task=masked", ROW, ["Content-Type: image/png"]),

@@ -9,8 +9,12 @@ from time import perf_counter
 _MOST_MEASURED_SECONDS = 0.25
 _MOST_ROWS = 64
 _REPEATS = 5
-_WEIGHT = 0.05
-"""Of a new observation in a correction: about the last twenty are remembered."""
+_QUICKER_WEIGHT, _SLOWER_WEIGHT = 0.25, 0.1
+"""Of a new observation in a correction. Nothing makes a machine quicker by accident, and much makes
+it slower, so what was quicker than expected says more."""
+_MOST_SLOWER = 0.05
+"""Of itself, by which one observation raises a correction at most: a pause of any length counts no
+more than this."""
 _MOST_CORRECTION = 20.0
 
 
@@ -29,7 +33,11 @@ class PathCost:
 
     def seconds(self, rows: int) -> float:
         """What so many rows in one go will take."""
-        return self.correction(rows) * self._measured(rows)
+        return self.correction(rows) * self.measured_seconds(rows)
+
+    def measured_seconds(self, rows: int) -> float:
+        """The same by what was measured at the start alone."""
+        return self.fixed_seconds + rows * self.row_seconds
 
     def correction(self, rows: int) -> float:
         """How many times longer than measured at the start so many rows take now."""
@@ -37,19 +45,15 @@ class PathCost:
 
     def learn(self, rows: int, seconds: float) -> None:
         """So many rows in one go took `seconds`."""
-        seen, size = seconds / self._measured(rows), rows.bit_length()
+        seen, size = seconds / self.measured_seconds(rows), rows.bit_length()
         self._of_size[size] = _nearer(self._of_size.get(size, self._overall), seen)
         self._overall = _nearer(self._overall, seen)
 
-    def _measured(self, rows: int) -> float:
-        return self.fixed_seconds + rows * self.row_seconds
-
 
 def _nearer(correction: float, seen: float) -> float:
-    # One pause of the machine must not look like a way that became slow.
-    bounded = min(seen, _MOST_CORRECTION * correction)
-    nearer = correction + _WEIGHT * (bounded - correction)
-    return min(max(nearer, 1 / _MOST_CORRECTION), _MOST_CORRECTION)
+    off = seen / correction - 1
+    change = _QUICKER_WEIGHT * off if off < 0 else min(_SLOWER_WEIGHT * off, _MOST_SLOWER)
+    return min(max(correction * (1 + change), 1 / _MOST_CORRECTION), _MOST_CORRECTION)
 
 
 def measured_cost(

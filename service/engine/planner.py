@@ -5,8 +5,9 @@ with those of other tasks, without any.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Literal
 
 from service.engine.path_cost import PathCost
@@ -16,7 +17,9 @@ Path = Literal["grouped", "composed", "mixed"]
 without composed weights, rows of any tasks in one pass."""
 
 _MOST_REMEMBERED = 4096
-_TRY_ANOTHER_EVERY = 128
+_TRY_AT_MOST_EVERY = 16
+_SHARE_FOR_TRIES = 0.02
+"""Of the time that batches take: what trying other ways may add to it."""
 _NOT_MUCH_DEARER = 8.0
 
 
@@ -40,6 +43,14 @@ class Costs:
     mixed: PathCost | None
 
 
+@dataclass(slots=True)
+class _Tries:
+    """Of batches of one size: how many were planned, and what the next try may cost."""
+
+    plans: int = 0
+    spare_seconds: float = 0.0
+
+
 class Planner:
     """Tells when to compose, too: when a task has cost as much without as composing it would.
 
@@ -49,14 +60,15 @@ class Planner:
 
     def __init__(self, costs: Costs) -> None:
         self.costs = costs
-        self._plans_made = 0
+        self._tries: dict[int, _Tries] = {}
         self._paid: OrderedDict[str, float] = OrderedDict()
 
     def plan(self, groups: Sequence[Group]) -> list[Path]:
         """A path for each group: of three plans the one that should take the least time.
 
-        One batch in 128 is run by the next best one, where that is not much dearer: what is never
-        done is never found to have become cheap.
+        What is never done is never found to have become cheap, so now and then a batch is run by
+        the next best one: the less dearer that is, the more often, and all tries together add no
+        more than a fiftieth to what batches should take.
         """
         grouped: list[Path] = ["grouped" if group.at_hand else "composed" for group in groups]
         if self.costs.mixed is None:
@@ -69,14 +81,39 @@ class Planner:
             "mixed" if group.may_mix and not group.at_hand else without
             for group, without in zip(groups, grouped, strict=True)
         ]
-        plans = sorted((mixed, missing, grouped), key=lambda paths: self.seconds(groups, paths))
-        self._plans_made = (self._plans_made + 1) % _TRY_ANOTHER_EVERY
-        if not self._plans_made:
-            best, *others = plans
-            another = next((plan for plan in others if plan != best), best)
-            if self.seconds(groups, another) < _NOT_MUCH_DEARER * self.seconds(groups, best):
-                return another
-        return plans[0]
+        ways = [mixed, grouped] if missing in (mixed, grouped) else [mixed, missing, grouped]
+        plans = [(self.seconds(groups, way), way) for way in ways]
+        plans.sort(key=itemgetter(0))
+        (least, best), (seconds, another) = plans[:2]
+        if best == another or not self._tries_now(groups, least, seconds, best, another):
+            return best
+        return another
+
+    def _tries_now(
+        self,
+        groups: Sequence[Group],
+        least: float,
+        seconds: float,
+        best: Sequence[Path],
+        another: Sequence[Path],
+    ) -> bool:
+        size = sum([group.rows for group in groups]).bit_length()
+        tries = self._tries.get(size)
+        if tries is None:
+            tries = self._tries[size] = _Tries()
+        tries.plans += 1
+        tries.spare_seconds += _SHARE_FOR_TRIES * least
+        if tries.plans % _TRY_AT_MOST_EVERY or tries.spare_seconds < seconds - least:
+            return False
+        # By what was measured at the start: a correction that is wrong must not forbid for ever
+        # the tries that would mend it.
+        first, second = (
+            self.seconds(groups, plan, PathCost.measured_seconds) for plan in (best, another)
+        )
+        if second > _NOT_MUCH_DEARER * first:
+            return False
+        tries.spare_seconds = 0.0
+        return True
 
     def explained(self) -> dict[str, Any]:
         """The costs that plans are made by, for people: microseconds, measured at the start."""
@@ -95,17 +132,22 @@ class Planner:
         compose_us = round(1e6 * self.costs.compose.seconds(1), 1)
         return {**costs, "compose_us": compose_us, "tasks_counted": len(self._paid)}
 
-    def seconds(self, groups: Sequence[Group], paths: Sequence[Path]) -> float:
-        """What the batch will take that way."""
+    def seconds(
+        self,
+        groups: Sequence[Group],
+        paths: Sequence[Path],
+        of: Callable[[PathCost, int], float] = PathCost.seconds,
+    ) -> float:
+        """What the batch will take that way, by `of` each path's cost."""
         total, mixed_rows = 0.0, 0
         for group, path in zip(groups, paths, strict=True):
             if path == "mixed":
                 mixed_rows += group.rows
             else:
-                total += self.costs.grouped.seconds(group.rows)
-                total += self.costs.compose.seconds(1) if path == "composed" else 0.0
+                total += of(self.costs.grouped, group.rows)
+                total += of(self.costs.compose, 1) if path == "composed" else 0.0
         if mixed_rows and self.costs.mixed is not None:
-            total += self.costs.mixed.seconds(mixed_rows)
+            total += of(self.costs.mixed, mixed_rows)
         return total
 
     def wants_composed(self, key: str, rows: int, mixed_rows: int) -> bool:

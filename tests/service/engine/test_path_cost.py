@@ -37,11 +37,32 @@ def test_sizes_that_were_seen_are_corrected_by_themselves(
     assert cost.seconds(64) == pytest.approx(many * (fixed + 64 * each), rel=0.01)
 
 
-def test_one_pause_hardly_counts() -> None:
-    cost = PathCost(1e-4, 1e-5)
-    before = cost.seconds(1)
-    cost.learn(1, 10.0)
-    assert cost.seconds(1) < 3 * before
+@given(POSITIVE, POSITIVE, st.integers(1, 500), st.floats(1.0, 1e9))
+def test_one_pause_hardly_counts(fixed: float, each: float, rows: int, times: float) -> None:
+    cost = PathCost(fixed, each)
+    before = cost.seconds(rows)
+    cost.learn(rows, times * before)
+    assert cost.seconds(rows) <= 1.0501 * before
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(1.0, 1e6)), min_size=1, max_size=300))
+def test_pauses_of_one_run_in_four_hide_little_of_what_the_others_take(
+    runs: list[tuple[bool, float]],
+) -> None:
+    cost = PathCost(1.0, 0.0)
+    for index, (paused, times) in enumerate(runs):
+        cost.learn(1, times if paused and index % 4 == 0 else 1.0)
+        assert 1.0 <= cost.seconds(1) <= 1.1
+
+
+@given(POSITIVE, POSITIVE, st.lists(st.floats(0.0, 1e6), max_size=300), st.integers(1, 500))
+def test_what_is_seen_never_makes_a_cost_vanish_or_run_away(
+    fixed: float, each: float, seen: list[float], rows: int
+) -> None:
+    cost = PathCost(fixed, each)
+    for seconds in seen:
+        cost.learn(rows, seconds)
+    assert 0.049 <= cost.correction(rows) <= 20.001
 
 
 @dataclass

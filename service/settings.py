@@ -54,6 +54,12 @@ class Settings(BaseSettings):
     """Let anyone who reaches the address predict, upload and delete: for private networks."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where torch computes; auto takes a GPU where there is one."""
+    forward_path: Literal["auto", "grouped", "mixed"] = "auto"
+    """How rows are computed. auto: as is soonest by what was measured, so that one row asked for
+    twice may get logits that differ by rounding. grouped: on the task's composed weights. mixed:
+    without, rows of any tasks together, and on a CPU with the compiled kernels the same bits
+    whatever else is asked for meanwhile; masks of a task's own need composed weights all the same.
+    Where the bank's rows cannot mix, mixed stops the start."""
 
     cache_bytes: int = Field(default=256 * MEBIBYTE, ge=0)
     """Composed weights kept in the process, in bytes."""

@@ -16,7 +16,7 @@ from service.engine.fleet import Fleet, fleet_of, precision_of
 from service.engine.follower import Follower
 from service.engine.forward_pass import ForwardPass
 from service.engine.measured_costs import measured_costs
-from service.engine.mixed_forward import mixed_forward
+from service.engine.mixed_forward import mixed_forward_for
 from service.engine.planned_forward import PlannedForward, Work
 from service.engine.planner import Planner
 from service.engine.popularity import Popularity
@@ -99,7 +99,8 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         settings.max_inline_ms,
     )
     telemetry.queue_limit_rows.set(limits.queue_rows)
-    forward, mixed = ForwardPass(network, device), mixed_forward(network)
+    forward = ForwardPass(network, device)
+    mixed = mixed_forward_for(network, settings.forward_path)
     precision = precision_of(settings, mixes=mixed is not None)
     compose = composition(network, precision)
     costs = measured_costs(network, compose, forward, mixed)
@@ -113,7 +114,8 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
     cache = parts.cache(
         compose, composing, settings.cache_bytes, popularity, costs.compose, tier, telemetry
     )
-    planned = parts.forward(Planner(costs), forward, compose, mixed, telemetry)
+    planner = Planner(costs, settings.forward_path)
+    planned = parts.forward(planner, forward, compose, mixed, telemetry)
     batcher = parts.batcher(planned, forwarding, limits, telemetry)
     registry = TaskRegistry(
         store,

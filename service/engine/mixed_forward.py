@@ -18,6 +18,7 @@ from masked_network.stacked_bank import StackedBank
 from model_store.artifact_layout import ArtifactLayout
 from model_store.network import FrozenNetwork
 from service.engine.entries import Rows
+from service.engine.planner import ForwardPath
 from service.engine.task_table import RegisteredTask, stacked
 
 _MOST_STACKED = 16
@@ -101,3 +102,18 @@ def mixed_forward(network: FrozenNetwork) -> MixedForward | None:
     if network.bank.size <= _MOST_STACKED:
         return MixedForward(network, "stacked", StackedBank(*parts))
     return None
+
+
+def mixed_forward_for(network: FrozenNetwork, told: ForwardPath) -> MixedForward | None:
+    """As `mixed_forward`, where the path that was told needs it.
+
+    Raises `ValueError` where rows are always to mix and cannot.
+    """
+    mixed = None if told == "grouped" else mixed_forward(network)
+    if told == "mixed" and mixed is None:
+        bank = network.manifest.bank
+        raise ValueError(
+            "forward_path mixed: expected a bank whose rows can mix (disjoint masks, or at most "
+            f"{_MOST_STACKED} that overlap), got {bank.size} masks of a {bank.kind} bank"
+        )
+    return mixed

@@ -81,7 +81,12 @@ class PlannedForward:
         """What the planner goes by, and what the last batch's plan was."""
         mixed = None if self._mixed is None else self._mixed.name
         costs = self.planner.explained()
-        return {"mixed_path": mixed, "costs": costs, "last_batch": self._last_explained()}
+        return {
+            "forward_path": self.planner.forward_path,
+            "mixed_path": mixed,
+            "costs": costs,
+            "last_batch": self._last_explained(),
+        }
 
     def _last_explained(self) -> dict[str, Any] | None:
         if self._last is None:

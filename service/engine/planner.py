@@ -16,6 +16,9 @@ Path = Literal["grouped", "composed", "mixed"]
 """grouped: on composed weights that are at hand. composed: on weights composed for it. mixed:
 without composed weights, rows of any tasks in one pass."""
 
+ForwardPath = Literal["auto", "grouped", "mixed"]
+"""By cost; or always on composed weights; or always without, but for tasks that cannot."""
+
 _MOST_REMEMBERED = 4096
 _TRY_AT_MOST_EVERY = 16
 _SHARE_FOR_TRIES = 0.02
@@ -58,8 +61,9 @@ class Planner:
     plan does. It remembers 4,096 tasks.
     """
 
-    def __init__(self, costs: Costs) -> None:
+    def __init__(self, costs: Costs, forward_path: ForwardPath = "auto") -> None:
         self.costs = costs
+        self.forward_path = forward_path
         self._tries: dict[int, _Tries] = {}
         self._paid: OrderedDict[str, float] = OrderedDict()
 
@@ -71,12 +75,14 @@ class Planner:
         more than a fiftieth to what batches should take.
         """
         grouped: list[Path] = ["grouped" if group.at_hand else "composed" for group in groups]
-        if self.costs.mixed is None:
+        if self.costs.mixed is None or self.forward_path == "grouped":
             return grouped
         mixed: list[Path] = [
             "mixed" if group.may_mix else without
             for group, without in zip(groups, grouped, strict=True)
         ]
+        if self.forward_path == "mixed":
+            return mixed
         missing: list[Path] = [
             "mixed" if group.may_mix and not group.at_hand else without
             for group, without in zip(groups, grouped, strict=True)
@@ -156,7 +162,7 @@ class Planner:
         True once; from then on it is counted anew.
         """
         mixed = self.costs.mixed
-        if mixed is None:
+        if mixed is None or self.forward_path != "auto":
             return False
         others = mixed_rows - rows
         extra = mixed.seconds(mixed_rows) - (mixed.seconds(others) if others else 0.0)

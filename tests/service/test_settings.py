@@ -41,6 +41,7 @@ def test_environment_variables_are_settings_and_empty_ones_are_unset(
         {"device": "tpu"},
         {"cache_bytes": -1},
         {"redis_url": "http://127.0.0.1"},
+        {"forward_path": "fastest"},
         {"redis_read": "sometimes"},
         {"redis_precision": "fp8"},
         {"redis_max_bytes": -1},

@@ -53,6 +53,20 @@ def test_for_rows_alike_no_assignment_is_better(costs: Costs, groups: list[Group
     assert planner.seconds(same, planner.plan(same)) == pytest.approx(best)
 
 
+@given(COSTS, GROUPS)
+def test_a_path_that_was_told_is_taken_whatever_it_costs(costs: Costs, groups: list[Group]) -> None:
+    composing = ["grouped" if group.at_hand else "composed" for group in groups]
+    grouped, mixed = Planner(costs, "grouped"), Planner(costs, "mixed")
+    for _ in range(40):
+        assert grouped.plan(groups) == composing
+        if costs.mixed is not None:
+            assert mixed.plan(groups) == [
+                "mixed" if group.may_mix else without
+                for group, without in zip(groups, composing, strict=True)
+            ]
+        assert not mixed.wants_composed("a", 1, 1)
+
+
 def test_many_tasks_never_asked_before_share_a_pass() -> None:
     assert Planner(LENET).plan([Group(1, at_hand=False, may_mix=True)] * 64) == ["mixed"] * 64
 

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, RedisDsn, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from model_store.errors import InvalidTaskName
+from model_store.task_artifact import checked_task_name
 from service.logs import LogFormat, LogLevel
 
 MEBIBYTE = 1 << 20
@@ -63,6 +65,10 @@ class Settings(BaseSettings):
 
     cache_bytes: int = Field(default=256 * MEBIBYTE, ge=0)
     """Composed weights kept in the process, in bytes."""
+    pinned_tasks: str = ""
+    """Names of tasks, comma-separated, whose composed weights are at hand before the service is
+    ready, and stay whatever else is asked for; each version that replaces one is pinned in its
+    place. Where cache_bytes cannot hold them all the start is refused."""
     redis_url: RedisDsn | None = None
     """Redis for composed weights, shared between processes. None: cached in the process only."""
     redis_timeout_ms: float = Field(default=50, gt=0, le=10_000)
@@ -126,6 +132,20 @@ class Settings(BaseSettings):
     """After SIGTERM, how long requests are still taken while /readyz says 503."""
     shutdown_seconds: int = Field(default=20, ge=1, le=600)
     """After that, how long requests under way may take to finish."""
+
+    @property
+    def pinned_names(self) -> tuple[str, ...]:
+        """The pinned tasks' names, each once."""
+        return tuple(dict.fromkeys(filter(None, map(str.strip, self.pinned_tasks.split(",")))))
+
+    @model_validator(mode="after")
+    def _refuse_names_of_no_task(self) -> "Settings":
+        for name in self.pinned_names:
+            try:
+                checked_task_name(name)
+            except InvalidTaskName as error:
+                raise ValueError(f"pinned_tasks: {error}") from None
+        return self
 
     @model_validator(mode="after")
     def _refuse_what_never_fits(self) -> "Settings":

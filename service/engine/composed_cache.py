@@ -1,27 +1,22 @@
-"""Composed weights, made on demand and kept within a bound of bytes; then Redis, then composition.
+"""Composed weights, made on demand and kept where they are worth it; then Redis, then composition.
 
-What is asked for no more often than what it would displace is not kept. Keyed by content hash, so a
-replaced task never answers from an older version. Readers hold the weights themselves, so eviction
-takes nothing from under them.
+Keyed by content hash, so a replaced task never answers from an older version.
 """
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from functools import partial
 from time import perf_counter
 
-from torch import Tensor
-
 from model_store.task_artifact import TaskTensors
+from service.engine.kept_weights import ComposedWeights, KeptWeights
 from service.engine.path_cost import PathCost
 from service.engine.popularity import Popularity
 from service.engine.redis_tier import RedisTier
 from service.telemetry import Telemetry
 
-ComposedWeights = Mapping[str, Tensor]
 Compose = Callable[[TaskTensors], ComposedWeights]
 
 _HOT_REQUESTS = 2
@@ -47,13 +42,11 @@ class ComposedCache:
         self._compose_cost = compose_cost
         self._popularity = popularity
         self._executor = executor
-        self._capacity_bytes = capacity_bytes
         self._redis_tier = redis_tier
         self._telemetry = telemetry
         self._queries = telemetry.cache_queries.labels("process")
         self._hits = telemetry.cache_hits.labels("process")
-        self._kept: OrderedDict[str, ComposedWeights] = OrderedDict()
-        self._kept_bytes = 0
+        self._kept = KeptWeights(capacity_bytes, popularity, telemetry)
         self._unshared: set[str] = set()
         """What is kept and was not given to Redis; nothing where there is no Redis."""
         self._under_way: dict[str, asyncio.Task[ComposedWeights]] = {}
@@ -62,10 +55,9 @@ class ComposedCache:
         """The composed weights of a content hash that is asked for, where the process has them."""
         self._queries.inc()
         self._popularity.count(key)
-        kept = self._kept.get(key)
+        kept = self._kept.use(key)
         if kept is not None:
             self._hits.inc()
-            self._kept.move_to_end(key)
             if key in self._unshared and self._popularity.of(key) >= _HOT_REQUESTS:
                 self._share(key, kept)
         return kept
@@ -84,11 +76,21 @@ class ComposedCache:
 
     def compose_soon(self, artifact: TaskTensors) -> None:
         """Compose or fetch a task that pays, and keep it, while others go on; if it is kept."""
-        key = artifact.content_hash
-        # Whatever a network's tasks are composed to is of one size.
-        size = next((_byte_size(kept) for kept in self._kept.values()), 0)
-        if key not in self._kept and self._displaced_by(key, size) is not None:
+        if self._kept.would_keep(artifact.content_hash):
             self._make_soon(artifact, hot=True)
+
+    def pin(self, artifact: TaskTensors) -> "asyncio.Future[ComposedWeights] | None":
+        """Keep a task's weights whatever is asked for, until `unpin`; what makes them, if not here.
+
+        All that is pinned must fit the bound.
+        """
+        self._kept.pin(artifact.content_hash)
+        return None if artifact.content_hash in self._kept else self._make_soon(artifact, hot=True)
+
+    def unpin(self, key: str) -> None:
+        """Free what was pinned."""
+        self._kept.unpin(key)
+        self._unshared.discard(key)
 
     async def warm(self, artifacts: Iterable[TaskTensors], seconds: float) -> int:
         """Keep tasks before they are asked for, the hottest first, while there is room and time.
@@ -99,15 +101,16 @@ class ComposedCache:
         ends = loop.time() + seconds
         warmed: list[str] = []
         for artifact in artifacts:
-            making = self._make_soon(artifact, hot=True)
-            await asyncio.wait({making}, timeout=max(0.0, ends - loop.time()))
-            if not making.done():
-                break
+            if artifact.content_hash not in self._kept:
+                making = self._make_soon(artifact, hot=True)
+                await asyncio.wait({making}, timeout=max(0.0, ends - loop.time()))
+                if not making.done():
+                    break
             if artifact.content_hash in self._kept:
                 warmed.append(artifact.content_hash)
                 self._popularity.count(artifact.content_hash)
         for key in reversed(warmed):
-            self._kept.move_to_end(key)
+            self._kept.use(key)
         return len(warmed)
 
     def _make_soon(self, artifact: TaskTensors, hot: bool = False) -> asyncio.Task[ComposedWeights]:
@@ -123,42 +126,15 @@ class ComposedCache:
         """Keep what was composed, unless what would make room is asked for as often."""
         if key in self._kept:
             return
-        size = _byte_size(composed)
-        displaced = self._displaced_by(key, size)
-        if displaced is None:
-            return
-        for evicted in displaced:
-            self._kept_bytes -= _byte_size(self._kept.pop(evicted))
-            self._unshared.discard(evicted)
-            self._telemetry.cache_evictions.inc()
-        self._kept[key] = composed
-        self._kept_bytes += size
-        if self._redis_tier is not None:
+        self._unshared.difference_update(self._kept.keep(key, composed))
+        if self._redis_tier is not None and key in self._kept:
             self._unshared.add(key)
-        self._telemetry.cache_bytes.set(self._kept_bytes)
 
     def drop(self, key: str) -> None:
         """Free what no task is served by any more; whoever computes with it holds it himself."""
-        weights = self._kept.pop(key, None)
-        if weights is not None:
-            self._kept_bytes -= _byte_size(weights)
+        self._kept.drop(key)
+        if key not in self._kept:
             self._unshared.discard(key)
-            self._telemetry.cache_bytes.set(self._kept_bytes)
-
-    def _displaced_by(self, key: str, size: int) -> list[str] | None:
-        """What makes room, the least lately used first; None where it is worth as much."""
-        if size > self._capacity_bytes:
-            return None
-        displaced: list[str] = []
-        room = self._capacity_bytes - self._kept_bytes
-        for kept, weights in self._kept.items():
-            if room >= size:
-                break
-            if self._popularity.of(kept) >= self._popularity.of(key):
-                return None
-            displaced.append(kept)
-            room += _byte_size(weights)
-        return displaced
 
     def _share(self, key: str, composed: ComposedWeights) -> None:
         if self._redis_tier is not None and self._redis_tier.put_soon(key, composed):
@@ -192,7 +168,3 @@ class ComposedCache:
         self._compose_cost.learn(1, seconds)
         self._telemetry.compose_seconds.observe(seconds)
         return composed
-
-
-def _byte_size(composed: ComposedWeights) -> int:
-    return sum(weight.numel() * weight.element_size() for weight in composed.values())

@@ -17,6 +17,7 @@ from service.engine.follower import Follower
 from service.engine.forward_pass import ForwardPass
 from service.engine.measured_costs import measured_costs
 from service.engine.mixed_forward import mixed_forward_for
+from service.engine.pinned_tasks import PinnedTasks
 from service.engine.planned_forward import PlannedForward, Work
 from service.engine.planner import Planner
 from service.engine.popularity import Popularity
@@ -44,13 +45,15 @@ class Engine:
     batcher: Batcher[Work]
     planned: PlannedForward
     cache: ComposedCache
+    pinned: PinnedTasks
     fleet: Fleet | None
     follower: Follower
     executors: tuple[ThreadPoolExecutor, ...]
 
     async def start(self) -> None:
-        """Load every task, look for Redis, warm up by what it says, and follow the store."""
+        """Load every task, compose pinned ones, warm up by what Redis says, follow the store."""
         self.registry.load_all()
+        await self.pinned.start()
         if self.fleet is not None:
             await self.fleet.start(self.registry, self.cache)
         await self.follower.start()
@@ -66,6 +69,7 @@ class Engine:
         fleet = self.fleet
         return {
             **self.planned.explained(),
+            "pinned_tasks": self.pinned.explained(),
             "redis": None if fleet is None else fleet.tier.explained(),
         }
 
@@ -105,15 +109,17 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
     compose = composition(network, precision)
     costs = measured_costs(network, compose, forward, mixed)
     fits = settings.cache_bytes // network.composed_bytes
+    to_warm = max(0, fits - len(settings.pinned_names))
     popularity = Popularity(max(_LEAST_WINDOW, _REQUESTS_A_TASK * fits))
     fleet = fleet_of(
-        settings, network, precision, popularity, costs.compose, fits, composing, telemetry
+        settings, network, precision, popularity, costs.compose, to_warm, composing, telemetry
     )
     tier = None if fleet is None else fleet.tier
     parts = TRACED_PARTS if settings.trace_share else PLAIN_PARTS
     cache = parts.cache(
         compose, composing, settings.cache_bytes, popularity, costs.compose, tier, telemetry
     )
+    pinned = PinnedTasks(settings.pinned_names, cache, network.composed_bytes, settings.cache_bytes)
     planner = Planner(costs, settings.forward_path)
     planned = parts.forward(planner, forward, compose, mixed, telemetry)
     batcher = parts.batcher(planned, forwarding, limits, telemetry)
@@ -123,6 +129,7 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         telemetry,
         (lambda: None) if fleet is None else fleet.nudges.tell,
         cache.drop,
+        pinned.follow,
     )
     follower = Follower(
         registry, settings.reconcile_seconds, settings.stale_seconds, telemetry.following
@@ -138,4 +145,6 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         telemetry,
     )
     executors = (forwarding, composing, identifying, storing)
-    return Engine(network, registry, predictor, batcher, planned, cache, fleet, follower, executors)
+    return Engine(
+        network, registry, predictor, batcher, planned, cache, pinned, fleet, follower, executors
+    )

@@ -21,11 +21,20 @@ Taken = tuple[str, RegisteredTask | StoreError | None]
 
 
 class LiveTasks:
-    """Changed on the event loop; `dropped` gets the content hash of what serves no longer."""
+    """Changed on the event loop; `dropped` gets the content hash of what serves no longer.
 
-    def __init__(self, telemetry: Telemetry, dropped: Callable[[str], None]) -> None:
+    `changed` is called with the tasks themselves after each change.
+    """
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        dropped: Callable[[str], None],
+        changed: Callable[["LiveTasks"], None],
+    ) -> None:
         self._telemetry = telemetry
         self._dropped = dropped
+        self._changed = changed
         self._tasks: dict[str, RegisteredTask] = {}
         self._left_out: dict[str, str] = {}
         self._unreadable: Mapping[str, str] = {}
@@ -77,6 +86,7 @@ class LiveTasks:
         count = sum([self._take(*change) for change in changes])
         if changes:
             self._snapshot = None
+            self._changed(self)
         self._tell()
         return count
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from service.engine.composed_cache import ComposedWeights
 from service.engine.entries import Answer, Entry, Rows, indices_by_key
 from service.engine.forward_pass import ForwardPass
 from service.engine.isolation import isolated
+from service.engine.kept_weights import ComposedWeights
 from service.engine.mixed_forward import MixedForward
 from service.engine.planner import Group, Path, Planner
 from service.engine.task_table import RegisteredTask

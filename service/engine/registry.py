@@ -33,7 +33,7 @@ class TaskRegistry:
     """Lives on the event loop; disk and table are touched on `executor`'s one thread.
 
     `told` is called after each change that is made here, `dropped` with the content hash of each
-    version that serves no longer.
+    version that serves no longer, `changed` with the live tasks whenever they are others.
     """
 
     def __init__(
@@ -43,13 +43,14 @@ class TaskRegistry:
         telemetry: Telemetry,
         told: Callable[[], None] = lambda: None,
         dropped: Callable[[str], None] = lambda _: None,
+        changed: Callable[[LiveTasks], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._executor = executor
         self._told = told
         self._asked_for = telemetry.task_changes
         self._table = TaskTable()
-        self._live = LiveTasks(telemetry, dropped)
+        self._live = LiveTasks(telemetry, dropped, changed)
         self._changes = StoreChanges(store, self._live)
         self._change = asyncio.Lock()
 

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from model_store.task_artifact import TaskTensors
 from service.engine.batcher import Batcher
-from service.engine.composed_cache import ComposedCache, ComposedWeights
+from service.engine.composed_cache import ComposedCache
 from service.engine.entries import Answer, Entry, Rows, Terms
+from service.engine.kept_weights import ComposedWeights
 from service.engine.planned_forward import PlannedForward, Work
 from service.engine.predictor import Prediction, Predictor
 from service.engine.task_identifier import Method

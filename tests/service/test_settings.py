@@ -21,6 +21,11 @@ def test_other_addresses_are_refused_unless_allowed_in_so_many_words(host: str) 
     assert Settings(host=host, allow_unauthenticated=True).host == host
 
 
+def test_pinned_tasks_are_names_with_commas_between() -> None:
+    assert Settings(pinned_tasks=" a, b,,a ").pinned_names == ("a", "b")
+    assert Settings().pinned_names == ()
+
+
 def test_environment_variables_are_settings_and_empty_ones_are_unset(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -42,6 +47,7 @@ def test_environment_variables_are_settings_and_empty_ones_are_unset(
         {"cache_bytes": -1},
         {"redis_url": "http://127.0.0.1"},
         {"forward_path": "fastest"},
+        {"pinned_tasks": "task-0,.."},
         {"redis_read": "sometimes"},
         {"redis_precision": "fp8"},
         {"redis_max_bytes": -1},
@@ -69,6 +75,7 @@ def test_bad_value_is_refused(wrong: dict[str, object]) -> None:
         (["--host", "0.0.0.0"], "ALLOW_UNAUTHENTICATED"),
         (["--store", "/nonexistent"], "no store at /nonexistent"),
         (["--device", "cuda"], "CUDA"),
+        (["--pinned-tasks", "a,b", "--cache-bytes", "1000"], "pinned_tasks"),
     ],
 )
 def test_service_that_cannot_start_says_why_and_exits_2(

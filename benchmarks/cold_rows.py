@@ -21,7 +21,7 @@ import typer
 from prometheus_client import CollectorRegistry
 
 from benchmarks.random_tasks import random_network, random_tasks, task_name
-from masked_network.mask_bank import Spread
+from masked_network.mask_bank import BankKind, Spread
 from model_store.coefficient_tensors import Precision
 from model_store.store import Store
 from service.engine.engine import Engine, build_engine
@@ -39,8 +39,9 @@ BACKBONE = "lenet-300-100"
 
 @dataclass(frozen=True)
 class Subject:
-    """A partition, and how its tasks are kept."""
+    """A bank of disjoint masks, and how its tasks are kept."""
 
+    kind: BankKind
     size: int
     spread: Spread
     precision: Precision
@@ -48,10 +49,14 @@ class Subject:
     @property
     def name(self) -> str:
         spread = " by root" if self.spread == "root" else ""
-        return f"{BACKBONE}, partition of {self.size:,}{spread}, {self.precision}"
+        return f"{BACKBONE}, {self.kind} of {self.size:,}{spread}, {self.precision}"
 
 
-SUBJECTS = (Subject(1024, "root", "int4"), Subject(256, "even", "fp16"))
+SUBJECTS = (
+    Subject("partition", 1024, "root", "int4"),
+    Subject("partition", 256, "even", "fp16"),
+    Subject("ranked", 3200, "root", "int2"),
+)
 
 
 class WeightsWhereAtHand(Planner):
@@ -76,7 +81,7 @@ def main(
 
 async def measure(subject: Subject, turns: int) -> list[Claim]:
     """Print medians of every level, and claim."""
-    network = random_network(BACKBONE, size=subject.size, spread=subject.spread)
+    network = random_network(BACKBONE, subject.kind, subject.size, subject.spread)
     with tempfile.TemporaryDirectory(prefix="impress-cold-rows-") as name:
         store = Path(name) / "store"
         tasks = random_tasks(network, 2 * turns + 1, subject.precision)

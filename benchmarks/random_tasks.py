@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from masked_network.mask_bank import BankKind, Spread
+from masked_network.ranked_bank import ranked_bank
 from masked_network.task_statistics import statistics_shapes
 from model_store.coefficient_tensors import Precision, quantised
+from model_store.manifest import BankRecord
 from model_store.network import FrozenNetwork
 from model_store.preprocessing import Preprocessing
 from model_store.statistics_tensor import packed_statistics
@@ -30,7 +32,12 @@ IMAGES: Mapping[str, Preprocessing] = {
 def random_network(
     backbone: str, kind: BankKind = "partition", size: int = 256, spread: Spread = "even"
 ) -> FrozenNetwork:
-    """A network over a partition of so many in a layer, or random masks that keep half."""
+    """A network over a partition of so many in a layer, or random masks that keep half.
+
+    A ranked one is by a network that nobody learned.
+    """
+    if kind == "ranked":
+        return _ranked(random_network(backbone, "partition", size, spread), size, spread)
     density = 0.5 if kind == "random" else None
     options = BankOptions(kind=kind, size=size, density=density, backbone=backbone, spread=spread)
     return new_network(options, IMAGES[backbone], _no_images, FitOptions(1, 0.1))
@@ -54,6 +61,21 @@ def random_tasks(
 def task_name(index: int) -> str:
     """Of the task of that number."""
     return f"task-{index:06}"
+
+
+def _ranked(network: FrozenNetwork, size: int, spread: Spread) -> FrozenNetwork:
+    generator = torch.Generator().manual_seed(2)
+    multipliers = {
+        name: torch.randn(weight.shape, generator=generator)
+        for name, weight in network.weights.items()
+    }
+    bank = ranked_bank(network.layers, size, 0, spread, multipliers)
+    kept = {"kind": "ranked", "seed": None, "learned": 1}
+    record = BankRecord(
+        **network.manifest.bank.model_dump() | kept | {"fingerprint": bank.fingerprint()}
+    )
+    manifest = network.manifest.model_copy(update={"bank": record})
+    return FrozenNetwork(manifest, network.backbone, network.layers, network.weights, bank)
 
 
 def _statistics(network: FrozenNetwork) -> dict[str, Tensor]:

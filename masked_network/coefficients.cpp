@@ -32,24 +32,34 @@ float of_half(uint16_t half) {
     return value;
 }
 
-float number(const uint8_t* values, int64_t index, int64_t bits) {
-    if (bits == 16) {
-        uint16_t half;
-        std::memcpy(&half, values + 2 * index, sizeof half);
-        return of_half(half);
+template <int64_t BITS>
+void read_layer(const int32_t* places, size_t from, size_t end, const uint8_t* values, float scale,
+                float* coefficients) {
+    if constexpr (BITS == 16) {
+        for (size_t i = from; i < end; i++) {
+            uint16_t half;
+            std::memcpy(&half, values + 2 * i, sizeof half);
+            coefficients[places[i]] = of_half(half);
+        }
+    } else if constexpr (BITS == 8) {
+        for (size_t i = from; i < end; i++)
+            coefficients[places[i]] = static_cast<int8_t>(values[i]) * scale;
+    } else {
+        constexpr int LEVELS = 1 << BITS;
+        float worth[LEVELS];
+        for (int level = 0; level < LEVELS; level++)
+            worth[level] = (level - 0.5f * (LEVELS - 1)) * scale;
+        for (size_t i = from; i < end; i++)
+            coefficients[places[i]] = worth[values[i * BITS / 8] >> i * BITS % 8 & (LEVELS - 1)];
     }
-    if (bits == 8) return static_cast<int8_t>(values[index]);
-    const int64_t bit = index * bits, highest = (1 << bits) - 1;
-    return (values[bit / 8] >> bit % 8 & highest) - 0.5f * highest;
 }
 
 template <int64_t BITS>
 bool read(const Kept& kept, const uint8_t* values, const uint16_t* scales, float* coefficients) {
-    int64_t i = 0;
-    for (int64_t layer = 0; layer < kept.layers; layer++) {
+    int64_t from = 0;
+    for (int64_t layer = 0; layer < kept.layers; from = kept.ends[layer++]) {
         const float scale = BITS < 16 ? of_half(scales[layer]) : 1.0f;
-        for (; i < kept.ends[layer]; i++)
-            coefficients[kept.places[i]] = number(values, i, BITS) * scale;
+        read_layer<BITS>(kept.places, from, kept.ends[layer], values, scale, coefficients);
     }
     for (int64_t bit = kept.count * BITS; bit < 8 * kept.task_bytes; bit++)
         if (values[bit / 8] >> bit % 8 & 1) return false;

@@ -35,6 +35,7 @@ class RowLayer(ctypes.Structure):
     _fields_ = [
         ("codes", ctypes.c_void_p),
         ("masks", ctypes.c_void_p),
+        ("origin", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("outputs", "terms", "entries", "high_bits")),
         ("segment", ctypes.c_int64),
         ("constant", ctypes.c_float),

@@ -55,7 +55,7 @@ class FusedBatch:
             )
             with suppress(ValueError):
                 if type(backbone) is FullyConnected:
-                    self._few_rows = RegisterRows(list(layers.values()), kernels)
+                    self._few_rows = RegisterRows(list(layers.values()), kernels, bank.origin)
 
     @property
     def compiled(self) -> bool:
@@ -70,7 +70,8 @@ class FusedBatch:
     def few_rows(self, coefficients: Tensor, inputs: Tensor) -> Tensor | None:
         """Logits of at most `MOST_ROWS` rows of one task, `[L, K]`; None where `__call__` has to.
 
-        The same to the bit. Making a batch of one task takes as long as computing its row. Raises
+        Coefficients are those that the task keeps, to which the bank's origin is added here. The
+        same to the bit. Making a batch of one task takes as long as computing its row. Raises
         `ValueError` as `__call__` does.
         """
         if self._few_rows is None or inputs.shape[0] > MOST_ROWS:
@@ -90,7 +91,8 @@ class FusedBatch:
         if self._fused is None:
             return self._by_task(batch, inputs)
         tasks = batch.task_of_row.contiguous()
-        if self._few_rows is not None and len(inputs) <= MOST_ROWS:
+        few = self._few_rows is not None and self._bank.origin is None
+        if self._few_rows is not None and few and len(inputs) <= MOST_ROWS:
             batch.check(inputs, ())
             logits = self._few_rows(tables, tasks, inputs.contiguous())
             if logits is not None:

@@ -21,11 +21,14 @@ _MOST_CODES = 1 << 12
 class RegisterRows:
     """Linear layers, one after another with a ReLU between each two; for one thread at a time.
 
-    A row's logits are to the bit those of `lanes.cpp` at its widest. Raises `ValueError` where the
-    machine cannot, or a layer has more than 4,096 codes.
+    `origin` `[L, entries]` is added to all tables. A row's logits are to the bit those of
+    `lanes.cpp` at its widest. Raises `ValueError` where the machine cannot, or a layer has more
+    than 4,096 codes.
     """
 
-    def __init__(self, layers: Sequence[SignedLayer], kernels: Kernels) -> None:
+    def __init__(
+        self, layers: Sequence[SignedLayer], kernels: Kernels, origin: Tensor | None = None
+    ) -> None:
         most = max(layer.entries for layer in layers)
         if not kernels.permutes_bytes or most > _MOST_CODES:
             raise ValueError(f"expected registers for at most {_MOST_CODES} codes, got {most}")
@@ -34,11 +37,13 @@ class RegisterRows:
         self._outputs = layers[-1].shape[0]
         self._scratch = torch.empty(2, max(layer.shape[0] for layer in layers))
         self._kept = [_tiled(layer) for layer in layers]
+        self._origins = [None if origin is None else _origin(layer, origin) for layer in layers]
         self._layers = (RowLayer * len(layers))(
             *(
                 RowLayer(
                     codes=codes.data_ptr(),
                     masks=masks.data_ptr(),
+                    origin=None if own is None else own.data_ptr(),
                     outputs=layer.shape[0],
                     terms=layer.shape[1],
                     entries=layer.entries,
@@ -46,15 +51,18 @@ class RegisterRows:
                     segment=layer.segments.start,
                     constant=layer.magnitude,
                 )
-                for layer, (codes, masks) in zip(layers, self._kept, strict=True)
+                for layer, (codes, masks), own in zip(
+                    layers, self._kept, self._origins, strict=True
+                )
             )
         )
 
     def __call__(self, tables: Tensor, task_of_row: Tensor, inputs: Tensor) -> Tensor | None:
         """Logits `[B, outputs]` by tables `[T, L, entries]`; None where these do not fit registers.
 
-        Those do not that say more than 16 numbers of more than 256 codes. Tables `[L, entries]` are
-        of a task 0 alone. All contiguous. Raises `ValueError` on rows of another length.
+        Those do not that say more than 16 numbers of more than 256 codes, the origin not counted.
+        Tables `[L, entries]` are of a task 0 alone. All contiguous. Raises `ValueError` on rows of
+        another length.
         """
         rows = inputs.shape[0]
         if inputs.numel() != rows * self._row_length:
@@ -82,6 +90,16 @@ def _tiled(layer: SignedLayer) -> tuple[Tensor, Tensor]:
     packed = np.packbits(masks.numpy().astype(np.bool_), axis=-1, bitorder="little")
     codes = _tiles(layer.codes[0].view(outputs, terms)) & (1 << _LOW_BITS) - 1
     return codes.to(torch.uint8), torch.from_numpy(packed)  # [tiles, terms, 1 + high bits, 8]
+
+
+def _origin(layer: SignedLayer, origin: Tensor) -> Tensor:
+    """The layer's own as `RowLayer` has it."""
+    own = layer.table(origin).contiguous()
+    if not _high_bits(layer):
+        return own
+    of_weights = torch.where(layer.negative, -own[layer.codes[0]], own[layer.codes[0]])
+    tiles = _tiles(of_weights.view(layer.shape))
+    return tiles.view(*tiles.shape[:2], -1, 4).transpose(2, 3).contiguous()
 
 
 def _tiles(values: Tensor) -> Tensor:

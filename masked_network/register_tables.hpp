@@ -21,10 +21,11 @@ constexpr int64_t HALF = 128, PART = 2 * HALF;  // bytes in two registers, and c
 struct Bytes {
     __m512i part[4][4];
 
-    INLINE Bytes of(const float* table, int64_t entries, float constant) {
+    // An origin that is not null is added to the table.
+    INLINE Bytes of(const float* table, const float* origin, int64_t entries, float constant) {
         alignas(64) uint8_t bytes[4][PART] = {};
         for (int64_t entry = 0; entry < entries; entry++) {
-            const float worth = constant * table[entry];
+            const float worth = constant * (origin ? table[entry] + origin[entry] : table[entry]);
             uint32_t word;
             std::memcpy(&word, &worth, sizeof word);
             for (int byte = 0; byte < 4; byte++) bytes[byte][entry] = word >> 8 * byte;
@@ -92,27 +93,35 @@ struct Places {
 
     // False where there are more than 16 numbers.
     INLINE bool of(const float* table, int64_t entries, float constant, Places* made) {
-        alignas(64) uint8_t bytes[PARTS][HALF] = {};
+        alignas(64) uint8_t places[PARTS * PART] = {};
         alignas(64) uint32_t values[MOST_VALUES] = {};
-        __m512i known = _mm512_setzero_si512();
         int count = 0;
-        for (int64_t entry = 0; entry < entries; entry++) {
-            uint32_t word;
-            std::memcpy(&word, table + entry, sizeof word);
-            const __mmask16 all = static_cast<__mmask16>((1u << count) - 1);
-            uint32_t same = _mm512_mask_cmpeq_epi32_mask(all, known, _mm512_set1_epi32(word));
-            if (!same) {
-                if (count == MOST_VALUES) return false;
-                same = 1u << count;
-                values[count++] = word;
-                known = _mm512_load_si512(values);
+        for (int64_t first = 0; first < entries; first += 16) {
+            const int64_t left = entries - first;
+            __mmask16 unknown = left < 16 ? (1u << left) - 1 : 0xffffu;
+            const __m512i words = _mm512_maskz_loadu_epi32(unknown, table + first);
+            __m512i place = _mm512_setzero_si512();
+            for (int value = 0; unknown; value++) {
+                if (value == count) {
+                    if (count == MOST_VALUES) return false;
+                    std::memcpy(values + count++, table + first + __builtin_ctz(unknown), 4);
+                }
+                const __mmask16 same = _mm512_mask_cmpeq_epi32_mask(
+                    unknown, words, _mm512_set1_epi32(static_cast<int>(values[value])));
+                place = _mm512_mask_mov_epi32(place, same, _mm512_set1_epi32(value));
+                unknown = static_cast<__mmask16>(unknown & ~same);
             }
-            const int shift = entry % PART < HALF ? 0 : 4;
-            bytes[entry / PART][entry % HALF] |= __builtin_ctz(same) << shift;
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(places + first),
+                             _mm512_cvtepi32_epi8(place));
         }
         for (int p = 0; p < PARTS; p++)
-            for (int half = 0; half < 2; half++)
-                made->part[p][half] = _mm512_load_si512(bytes[p] + 64 * half);
+            for (int half = 0; half < 2; half++) {
+                const uint8_t* lower = places + p * PART + 64 * half;
+                made->part[p][half] = _mm512_or_si512(
+                    _mm512_load_si512(lower),
+                    _mm512_slli_epi16(_mm512_load_si512(lower + HALF), 4));
+            }
+        const __m512i known = _mm512_load_si512(values);
         const __m512 worth = _mm512_mul_ps(_mm512_castsi512_ps(known), _mm512_set1_ps(constant));
         made->positive = worth;
         made->negative = _mm512_xor_ps(worth, _mm512_set1_ps(-0.0f));

@@ -2,8 +2,9 @@
 //
 // A row by itself: a lane is an output, and the table is looked up by permuting registers. A table
 // of at most 256 entries lies in them as the four bytes of each number; a larger one as places in a
-// list, where its numbers are no more than 16. Sums are those of `lanes.cpp`, to the bit. Checks
-// nothing: `compiled.py` calls it with what was checked.
+// list, where its numbers are no more than 16. What a bank's origin adds to every task's table is the
+// same for all, so it is not in the table: few numbers stay few. Sums are those of `lanes.cpp`, to the
+// bit. Checks nothing: `compiled.py` calls it with what was checked.
 
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +21,8 @@ extern "C" {
 struct RowLayer {
     const uint8_t* codes;   // [tiles][terms][64]: the lower 8 bits of each code
     const uint64_t* masks;  // [tiles][terms][1 + high_bits]: which weights are < 0, then code bits 8, 9..
+    const float* origin;    // null: none. [entries], where these are at most 256; else, of each weight,
+                            // [tiles][terms][64], negative where it is, 4 * j + s at 16 * s + j
     int64_t outputs, terms, entries, high_bits;
     int64_t segment;  // which of a task's tables is the layer's own, or its first
     float constant;   // the magnitude of every weight
@@ -31,15 +34,24 @@ namespace {
 
 constexpr int64_t TILE = 64;
 
-template <class Table>
+// With ADDS the table has what is added to the origin of each weight.
+template <bool ADDS, class Table>
 INLINE void sum(const RowLayer& layer, const Table& table, const float* inputs, float* outputs) {
     const uint8_t* codes = layer.codes;
     const uint64_t* masks = layer.masks;
+    const float* origin = layer.origin;
+    const __m512 constant = _mm512_set1_ps(layer.constant);
     for (int64_t first = 0; first < layer.outputs; first += TILE) {
         __m512 total[4] = {};
         for (int64_t term = 0; term < layer.terms; term++) {
             __m512 weight[4];
             Table::weights(table, _mm512_loadu_si512(codes), masks, weight);
+            if (ADDS) {
+                for (int s = 0; s < 4; s++)
+                    weight[s] = _mm512_mul_ps(
+                        constant, _mm512_add_ps(weight[s], _mm512_loadu_ps(origin + 16 * s)));
+                origin += TILE;
+            }
             const __m512 input = _mm512_set1_ps(inputs[term]);
             for (int s = 0; s < 4; s++) total[s] = _mm512_fmadd_ps(weight[s], input, total[s]);
             codes += TILE;
@@ -57,8 +69,12 @@ template <int HIGH_BITS>
 IN_REGISTERS bool sum_places(const RowLayer& layer, const float* table, const float* inputs,
                              float* outputs) {
     Places<HIGH_BITS> places;
-    if (!Places<HIGH_BITS>::of(table, layer.entries, layer.constant, &places)) return false;
-    sum(layer, places, inputs, outputs);
+    const float worth = layer.origin ? 1.0f : layer.constant;
+    if (!Places<HIGH_BITS>::of(table, layer.entries, worth, &places)) return false;
+    if (layer.origin)
+        sum<true>(layer, places, inputs, outputs);
+    else
+        sum<false>(layer, places, inputs, outputs);
     return true;
 }
 
@@ -66,7 +82,8 @@ IN_REGISTERS bool layer_of_row(const RowLayer& layer, const float* table, const 
                                float* outputs) {
     switch (layer.high_bits) {
         case 0:
-            sum(layer, Bytes::of(table, layer.entries, layer.constant), inputs, outputs);
+            sum<false>(layer, Bytes::of(table, layer.origin, layer.entries, layer.constant), inputs,
+                       outputs);
             return true;
         case 1:
             return sum_places<1>(layer, table, inputs, outputs);

@@ -119,8 +119,12 @@ class FrozenNetwork:
         """
         if artifact.kind == "supermask":
             raise ValueError("a dedicated supermask has no coefficients")
-        kept = self._readers[artifact.kind].read(artifact.tensors)
+        kept = self.kept_coefficients(artifact)
         return kept if self.bank.origin is None else kept + self.origin_of(artifact.kind)
+
+    def kept_coefficients(self, artifact: TaskValues) -> Tensor:
+        """The same without the bank's origin; not of a dedicated supermask."""
+        return self._readers[artifact.kind].read(artifact.tensors)
 
     @cached_property
     def _readers(self) -> dict[TaskKind, CoefficientReader]:

@@ -56,7 +56,7 @@ class MixedForward:
 
     def _few(self, run: RunFew, task: RegisteredTask, rows: Rows) -> Rows | None:
         inputs = self._network.manifest.preprocessing.rows_to_inputs(rows)
-        logits = run(self._network.coefficients(task), inputs)
+        logits = run(self._network.kept_coefficients(task), inputs)
         return None if logits is None else logits.numpy()
 
     @torch.inference_mode()

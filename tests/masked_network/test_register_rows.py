@@ -34,8 +34,14 @@ def of_few_numbers(network: Network, tasks: int, numbers: int) -> Tensor:
     return levels.gather(2, places)
 
 
-def in_registers(network: Network, batch: MixedBatch, inputs: Tensor, kernels: Kernels) -> Tensor:
-    rows = RegisterRows(one_plane_layers(network.weights, network.bank), kernels)
+def in_registers(
+    network: Network,
+    batch: MixedBatch,
+    inputs: Tensor,
+    kernels: Kernels,
+    origin: Tensor | None = None,
+) -> Tensor:
+    rows = RegisterRows(one_plane_layers(network.weights, network.bank), kernels, origin)
     tables = one_plane(network.bank, batch.coefficients).contiguous()
     logits = rows(tables, batch.task_of_row, inputs)
     assert logits is not None
@@ -70,6 +76,33 @@ def test_tables_of_few_numbers_answer_as_composing_does(
     batch, rows = made.batch(3, tasks)
     batch = MixedBatch(of_few_numbers(made, 3, numbers), batch.task_of_row)
     assert_same_logits(in_registers(made, batch, rows, kernels), made.composed(batch, rows))
+
+
+@with_registers
+@given(
+    inputs=st.integers(1, 70),
+    hidden=st.tuples(st.integers(1, 140), st.integers(1, 70)),
+    size=st.integers(1, 300) | st.integers(1, 4096),
+    numbers=st.integers(1, 16),
+    groups=st.sampled_from([1, 1, 3]),
+)
+def test_an_origin_of_any_numbers_is_added_to_tables_of_few(
+    kernels: Kernels,
+    inputs: int,
+    hidden: tuple[int, int],
+    size: int,
+    numbers: int,
+    groups: int,
+) -> None:
+    made = network(inputs, hidden, 7, "root", min(size, 4096 // groups), groups)
+    kept = of_few_numbers(made, 2, max(1, numbers // groups))
+    origin = torch.randn(kept.shape[1:], generator=torch.Generator().manual_seed(size))
+    batch, rows = made.batch(2, [1, 0])
+    batch, whole = (
+        MixedBatch(coefficients, batch.task_of_row) for coefficients in (kept, kept + origin)
+    )
+    got = in_registers(made, batch, rows, kernels, origin)
+    assert_same_logits(got, made.composed(whole, rows))
 
 
 @with_registers

@@ -21,7 +21,7 @@ from masked_network.frozen_weights import signed_constant_weights
 from masked_network.fused_batch import FusedBatch
 from masked_network.mask_bank import MaskBank, partition_bank, random_bank
 from masked_network.mixed_batch import MixedBatch, composed_by_task
-from masked_network.one_pass_composition import OnePassComposition
+from masked_network.one_pass_composition import COMPOSED_DTYPES, OnePassComposition
 from masked_network.quantisation import Bits, from_levels, level_scales, to_levels
 from masked_network.ranked_bank import ranked_bank
 from masked_network.stacked_bank import StackedBank
@@ -147,8 +147,14 @@ def dense_ways(
         ONE_RESIDENT: (partial(forward, backbone, resident[0], inputs[:1]), 1),
         RESIDENT: (partial(forward, backbone, resident[0], inputs), ROWS),
         "64 rows of 64 tasks, all their weights at hand": (each, ROWS),
-        COPY: (lambda: [weight.clone() for weight in weights.values()], 1),
+        **{f"{COPY}, {name}": (copying(weights, of), 1) for name, of in COMPOSED_DTYPES.items()},
     }
+
+
+def copying(weights: Mapping[str, Tensor], dtype: torch.dtype) -> Callable[[], object]:
+    """Copies as many weights of that type."""
+    narrowed = [weight.to(dtype) for weight in weights.values()]
+    return lambda: [weight.clone() for weight in narrowed]
 
 
 def one_plane_ways(
@@ -180,9 +186,10 @@ def one_plane_ways(
                 partial(composed_by_task, backbone, one_pass, batch, inputs),
                 ROWS,
             ),
-            f"{COMPOSE}, {name}": (partial(one_pass, batch.coefficients[0]), 1),
-            f"{COMPOSE} to bf16, {name}": (partial(one_pass, batch.coefficients[0], "bf16"), 1),
         }
+        for composed in COMPOSED_DTYPES:
+            way = partial(one_pass, batch.coefficients[0], composed)
+            ways[f"{COMPOSE} to {composed}, {name}"] = way, 1
     ways[f"64 rows of 64 tasks, each composed by torch, {name}"] = (
         partial(composed_by_task, backbone, by_torch, batch, inputs),
         ROWS,
@@ -206,9 +213,7 @@ def median_seconds(ways: Ways, repeats: int) -> dict[str, float]:
 def claims_of(subject: Subject, medians: Mapping[str, float]) -> list[Claim]:
     """What is claimed of partitions; without kernels, the same of nothing measured."""
     fused = medians.get(f"{FUSED}, {PARTITION}")
-    composing = medians.get(f"{COMPOSE}, {PARTITION}")
     throughput = ratio_of(medians[RESIDENT], fused)
-    copies = ratio_of(composing, medians[COPY])
     return [
         *one_row_claims(subject, medians),
         at_least(
@@ -217,11 +222,17 @@ def claims_of(subject: Subject, medians: Mapping[str, float]) -> list[Claim]:
             subject.least_throughput,
             "share of the throughput",
         ),
-        at_most(
-            f"{subject.name}, {PARTITION}: {COMPOSE}, against {COPY}",
-            copies,
-            subject.most_copies,
-            "ratio of medians",
+        *(
+            at_most(
+                f"{subject.name}, {PARTITION}: {COMPOSE} to {composed}, against {COPY}",
+                ratio_of(
+                    medians.get(f"{COMPOSE} to {composed}, {PARTITION}"),
+                    medians[f"{COPY}, {composed}"],
+                ),
+                subject.most_copies,
+                "ratio of medians",
+            )
+            for composed in COMPOSED_DTYPES
         ),
     ]
 

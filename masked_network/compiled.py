@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 _LIBRARY = "_lanes"
-_VERSION = 4
+_VERSION = 5
 """What `impress_version` has to answer: a library of other sources is none."""
 
 
@@ -149,12 +149,22 @@ class Kernels:
         )
 
     def look_up_bytes(
-        self, codes: Tensor, negative: Tensor, table: Tensor, composed: Tensor
+        self,
+        codes: Tensor,
+        negative: Tensor,
+        table: Tensor,
+        first: int,
+        entries: int,
+        composed: Tensor,
     ) -> None:
-        """Write `±table[codes]`; uint8 codes in blocks of 64, a sign bit each, a table of 256."""
+        """Write `±own[codes]` of `own = table[first : first + entries]`, at most 256 entries.
+
+        uint8 codes in blocks of 64, a sign bit each.
+        """
+        word = composed.element_size()
         self.library.impress_look_up_bytes(
-            *(codes.data_ptr(), negative.data_ptr(), table.data_ptr(), composed.data_ptr()),
-            *(composed.numel(), composed.element_size()),
+            *(codes.data_ptr(), negative.data_ptr(), table.data_ptr() + first * word, entries),
+            *(composed.data_ptr(), composed.numel(), word),
         )
 
 
@@ -189,7 +199,9 @@ def _declared(library: ctypes.CDLL) -> Kernels:
     ]
     library.impress_coefficients.restype = number
     library.impress_look_up.argtypes = [pointer, pointer, pointer, count, number]
-    library.impress_look_up_bytes.argtypes = [pointer, pointer, pointer, pointer, count, number]
+    library.impress_look_up_bytes.argtypes = [
+        *(pointer, pointer, pointer, count, pointer, count, number),
+    ]
     for name in ("product", "dense_rows", "look_up", "look_up_bytes"):
         getattr(library, f"impress_{name}").restype = None
     return Kernels(

@@ -29,16 +29,17 @@ void look_up(const uint16_t* codes, const Word* table, Word* composed, int64_t c
 #define BYTE_PERMUTES __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi")))
 #define INLINE static inline __attribute__((always_inline))
 
-// A table of 256 words as its bytes, the first of each word, then the second: 4 registers each.
+// A table of at most 256 words as its bytes, the first of each word, then the second: 4 registers
+// each.
 template <int BYTES>
 struct Planes {
     __m512i part[BYTES][4];
 };
 
 template <int BYTES>
-INLINE BYTE_PERMUTES Planes<BYTES> planes_of(const uint8_t* table) {
-    alignas(64) uint8_t bytes[BYTES][256];
-    for (int entry = 0; entry < 256; entry++)
+INLINE BYTE_PERMUTES Planes<BYTES> planes_of(const uint8_t* table, int64_t entries) {
+    alignas(64) uint8_t bytes[BYTES][256] = {};
+    for (int64_t entry = 0; entry < entries; entry++)
         for (int byte = 0; byte < BYTES; byte++) bytes[byte][entry] = table[entry * BYTES + byte];
     Planes<BYTES> planes;
     for (int byte = 0; byte < BYTES; byte++)
@@ -80,8 +81,9 @@ INLINE BYTE_PERMUTES void permute(const Planes<BYTES>& planes, const uint8_t* co
 
 template <int BYTES>
 BYTE_PERMUTES void look_up_bytes(const uint8_t* codes, const uint64_t* negative,
-                                 const uint8_t* table, uint8_t* composed, int64_t count) {
-    const Planes<BYTES> planes = planes_of<BYTES>(table);
+                                 const uint8_t* table, int64_t entries, uint8_t* composed,
+                                 int64_t count) {
+    const Planes<BYTES> planes = planes_of<BYTES>(table, entries);
     for (; count >= 64; count -= 64, codes += 64, negative++, composed += 64 * BYTES)
         permute<BYTES>(planes, codes, *negative, composed);
     if (count > 0) {
@@ -114,18 +116,20 @@ int32_t impress_permutes_bytes() {
 #endif
 }
 
-// Only where `impress_permutes_bytes`. `table` has 256 words; codes are padded to a multiple of 64.
+// Only where `impress_permutes_bytes`, and of at most 256 `entries`; codes are padded to a multiple of
+// 64.
 void impress_look_up_bytes(const uint8_t* codes, const uint64_t* negative, const void* table,
-                           void* composed, int64_t count, int32_t word_bytes) {
+                           int64_t entries, void* composed, int64_t count, int32_t word_bytes) {
 #ifdef X86
     const uint8_t* words = static_cast<const uint8_t*>(table);
     uint8_t* to = static_cast<uint8_t*>(composed);
     if (word_bytes == 2)
-        look_up_bytes<2>(codes, negative, words, to, count);
+        look_up_bytes<2>(codes, negative, words, entries, to, count);
     else
-        look_up_bytes<4>(codes, negative, words, to, count);
+        look_up_bytes<4>(codes, negative, words, entries, to, count);
 #else
-    (void)codes, (void)negative, (void)table, (void)composed, (void)count, (void)word_bytes;
+    (void)codes, (void)negative, (void)table, (void)entries, (void)composed, (void)count;
+    (void)word_bytes;
 #endif
 }
 }

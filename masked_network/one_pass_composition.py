@@ -59,30 +59,26 @@ class OnePassComposition:
             raise ValueError(f"expected coefficients [L, K], fp32 in main memory, got {got}")
         # All layers at once: of a small layer, one operation more takes longer than its look-ups.
         worth = one_plane(self._bank, coefficients) * self._magnitudes
-        tables = _Tables(worth.to(COMPOSED_DTYPES[composed]))
+        tables = _Tables(worth.to(COMPOSED_DTYPES[composed]).contiguous())
         return {layer.name: layer.compose(tables) for layer in self._layers}
 
 
 class _Tables:
-    """What every code is worth, `[L, entries]`, in both forms, each made when first asked for."""
+    """What every code is worth, `[L, entries]`, and as signed codes need it once asked for."""
 
     def __init__(self, worth: Tensor) -> None:
-        self._worth = worth
+        self.worth = worth
         self.entries = worth.shape[1]
-
-    @cached_property
-    def positive(self) -> Tensor:
-        """One after another. A table of fewer than 256 codes is read as if it had so many."""
-        return pad(self._worth.flatten(), (0, _IN_REGISTERS))
+        self._dtype = worth.dtype
 
     @cached_property
     def signed(self) -> Tensor:
         """One after another, each entry followed by its negative."""
-        return torch.stack([self._worth, -self._worth], dim=2).flatten()
+        return torch.stack([self.worth, -self.worth], dim=2).flatten()
 
     def empty(self, shape: tuple[int, ...]) -> Tensor:
         """Room for weights of the tables' type."""
-        return torch.empty(shape, dtype=self._worth.dtype)
+        return torch.empty(shape, dtype=self._dtype)
 
 
 class _InMemory:
@@ -105,15 +101,17 @@ class _InRegisters:
 
     def __init__(self, layer: SignedLayer, kernels: Kernels) -> None:
         self.name, self._shape, self._kernels = layer.name, layer.shape, kernels
-        self._first_table = layer.segments.start
+        self._first_table, self._entries = layer.segments.start, layer.entries
         self._codes = _interleaved(layer.codes[0]).to(torch.uint8)
         bits = np.packbits(_interleaved(layer.negative).numpy(), bitorder="little")
         self._negative = torch.from_numpy(bits)
 
     def compose(self, tables: _Tables) -> Tensor:
         composed = tables.empty(self._shape)
-        own = tables.positive[self._first_table * tables.entries :]
-        self._kernels.look_up_bytes(self._codes, self._negative, own, composed)
+        first = self._first_table * tables.entries
+        self._kernels.look_up_bytes(
+            self._codes, self._negative, tables.worth, first, self._entries, composed
+        )
         return composed
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.asking.curves import CURVES_FIGURE
 from benchmarks.claims_figure import claims_png
 from benchmarks.peers.environments import is_made
 from benchmarks.peers.roster import PEERS
@@ -40,6 +41,9 @@ PROGRAMS: dict[str, Sequence[str]] = {
 }
 """By name, with what each is told in the quick form."""
 
+DRAWN: dict[str, str] = {"working_set": CURVES_FIGURE}
+"""Programs that draw a figure of their own where `--figures` says."""
+
 
 def main(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer tasks and turns.")] = False,
@@ -47,7 +51,7 @@ def main(
         list[str] | None, typer.Option(help="Run this program alone; may be given again.")
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="The folder for results.md, claims.json and claims.png.")
+        Path, typer.Option(help="The folder for results.md, claims.json and figures.")
     ] = RESULTS,
 ) -> None:
     """Run, write the results, and exit 1 where a claim does not hold or a program failed."""
@@ -63,11 +67,14 @@ def main(
     for name in asked:
         typer.echo(f"== {name}", err=True)
         command = [sys.executable, "-m", f"benchmarks.{name}", *(PROGRAMS[name] if quick else ())]
+        command += ["--figures", str(out)] if name in DRAWN else []
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - our own programs
         printed, found = _parted(done.stdout)
         typer.echo(printed)
         claims += found
         parts.append(f"## {name}\n\n```\n{printed.strip()}\n```")
+        if name in DRAWN and (out / DRAWN[name]).is_file():
+            parts.append(f"![{name}]({DRAWN[name]})")
         if done.returncode:
             failed.append(name)
     parts[1:1] = [claims_table(claims), f"![Claims and their bounds]({CLAIMS_FIGURE})"]

@@ -1,42 +1,38 @@
-"""Whether tasks never asked before are as quick as hot ones: the engine with very many of them.
+"""Whether tasks never asked before are as quick as hot ones, where there are very many.
 
-One process, no HTTP: what is compared is the engine's own work. All kinds of load take turns.
-Throughput is of requests of one row, 256 under way; latency is of requests that arrive at random
-moments, waiting included. As those that ask take their share of the core, they come at a quarter of
-the rate at which hot ones saturate it.
+Twice: over HTTP, the service on one core and the load in a process of its own on another; and in
+the engine alone, on one core. Kinds of load take turns, and what is claimed is the median of each
+turn's ratio. Requests have one row. Throughput is with all connections always waiting, or 256
+requests under way. Latency is of requests that arrive at random moments, waiting included, at half
+of the rate that saturates the service; in the engine, where those that ask take their share of the
+core, at a quarter of the rate of hot ones.
 """
 
 import asyncio
 import os
-import random
+import signal
 import statistics
+import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
-import numpy as np
 import torch
 import typer
-from prometheus_client import CollectorRegistry
 
-from benchmarks.random_tasks import random_network, random_tasks, task_name
+from benchmarks.asking.curves import CURVES_FIGURE, curves_png, measured_curves
+from benchmarks.asking.in_engine import EngineUnderLoad
+from benchmarks.asking.over_http import serving
+from benchmarks.asking.tasks_asked import BY_ZIPF, HOT, NEW, UNIFORM, Load, TasksAsked
+from benchmarks.asking.turns import in_turns
+from benchmarks.random_tasks import IMAGES, random_network, random_tasks
 from model_store.store import Store
-from service.engine.engine import Engine, build_engine
-from service.engine.entries import Terms
-from service.settings import Settings
-from service.telemetry import Telemetry
 from training.studies.claims import Claim, at_least, at_most, claims_json
 
-UNDER_WAY = 256
 LEAST_THROUGHPUT = 1 / 1.5
 MOST_LATENCY = 1.3
-ZIPF = 1.1
-
-NextTask = Callable[[], str]
+LEAST_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -48,131 +44,120 @@ class Subject:
     seconds: float
 
 
-SUBJECTS = (Subject("lenet-300-100", 100_000, 1.0), Subject("resnet-18-small", 10_000, 3.0))
+SUBJECTS = (Subject("lenet-300-100", 100_000, 2.0), Subject("resnet-18-small", 100_000, 3.0))
+
+
+class UnderLoad(Protocol):
+    """What is asked: the service, or the engine alone."""
+
+    @property
+    def asked(self) -> TasksAsked:
+        """The tasks that it is asked for."""
+
+    def saturated(self, kind: Load, seconds: float) -> float:
+        """Requests a second."""
+
+    def arriving(self, kind: Load, seconds: float, rate: float) -> list[float]:
+        """Latencies in seconds."""
+
+    def names_for(self, seconds: float, rate: float) -> int:
+        """At most how many tasks that asks for."""
 
 
 def main(
     quick: Annotated[
-        bool, typer.Option("--quick", help="A tenth of the tasks, fewer turns.")
+        bool, typer.Option("--quick", help="A tenth of the tasks, fewer and shorter turns.")
     ] = False,
+    backbone: Annotated[str | None, typer.Option(help="This one alone.")] = None,
+    tasks: Annotated[int | None, typer.Option(min=1000, help="How many, of each backbone.")] = None,
+    turns: Annotated[int | None, typer.Option(min=1, help="7, or 3 in the quick form.")] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help=f"Measure latency by rate too: {CURVES_FIGURE} in there.")
+    ] = None,
 ) -> None:
     """Measure, print, and say in the exit status whether the claims hold."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     torch.set_num_threads(1)
+    # So that the service ends with this program.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     claims = []
     for subject in SUBJECTS:
-        tasks, turns = (subject.tasks // 10, 3) if quick else (subject.tasks, 7)
-        with tempfile.TemporaryDirectory(prefix="impress-working-set-") as name:
-            network = random_network(subject.backbone)
-            Store.create(Path(name) / "store", network).publish_many(random_tasks(network, tasks))
-            measured = asyncio.run(measure(Path(name) / "store", tasks, subject.seconds, turns))
-        claims += report(subject.backbone, tasks, *measured)
+        if backbone in (None, subject.backbone):
+            count = tasks or (subject.tasks // 10 if quick else subject.tasks)
+            seconds = subject.seconds / 2 if quick else subject.seconds
+            drawn = figures if subject is SUBJECTS[0] else None
+            claims += measured(
+                subject.backbone, count, seconds, turns or (3 if quick else 7), drawn
+            )
     print(claims_json(claims).decode(), end="")
     raise typer.Exit(0 if all(claim.holds for claim in claims) else 1)
 
 
-async def measure(
-    folder: Path, tasks: int, seconds: float, turns: int
-) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Requests a second by kind of load, and latencies in seconds of hot and of new tasks."""
-    engine = build_engine(Settings(store=folder), Telemetry(CollectorRegistry()))
-    await engine.start()
-    row = np.random.default_rng(0).random((1, engine.network.manifest.preprocessing.row_length))
-    rows = row.astype(np.float32)
-    drawn = np.random.default_rng(3)
-    # Never one that was asked for before; they come to an end, and then begin again.
-    new = map(task_name, iter_shuffled(tasks))
-    loads: dict[str, NextTask] = {
-        "one hot task": lambda: task_name(0),
-        f"Zipf {ZIPF:g}": zipf(tasks),
-        "uniform": lambda: task_name(int(drawn.integers(tasks))),
-    }
-    throughput: dict[str, list[float]] = {name: [] for name in loads}
-    latency: dict[str, list[float]] = {"hot": [], "never asked before": []}
-    await saturated(engine, rows, loads["one hot task"], seconds)
-    for _ in range(turns):
-        for name, next_task in loads.items():
-            throughput[name].append(await saturated(engine, rows, next_task, seconds))
-        rate = statistics.median(throughput["one hot task"]) / 4
-        latency["hot"] += await arriving(engine, rows, lambda: task_name(0), rate, seconds)
-        latency["never asked before"] += await arriving(engine, rows, new.__next__, rate, seconds)
-    print(engine.planned.explained()["costs"])
-    await engine.close()
-    return throughput, latency
-
-
-async def saturated(engine: Engine, rows: np.ndarray, next_task: NextTask, seconds: float) -> float:
-    """Requests a second with `UNDER_WAY` of them under way."""
-    ends, answered = time.perf_counter() + seconds, count()
-
-    async def ask() -> None:
-        while time.perf_counter() < ends:
-            await engine.predictor.predict(next_task(), rows, Terms("load"))
-            next(answered)
-
-    started = time.perf_counter()
-    await asyncio.gather(*(ask() for _ in range(UNDER_WAY)))
-    return next(answered) / (time.perf_counter() - started)
-
-
-async def arriving(
-    engine: Engine, rows: np.ndarray, next_task: NextTask, rate: float, seconds: float
-) -> list[float]:
-    """Latencies from the moment at which each request was due, whether or not it came in time."""
-    latencies: list[float] = []
-    due = time.perf_counter()
-    ends = due + seconds
-
-    async def ask(task: str, since: float) -> None:
-        await engine.predictor.predict(task, rows, Terms("load"))
-        latencies.append(time.perf_counter() - since)
-
-    async with asyncio.TaskGroup() as group:
-        while due < ends:
-            due += random.expovariate(rate)
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            group.create_task(ask(next_task(), due))
-    return latencies
-
-
-def zipf(tasks: int) -> NextTask:
-    """Tasks by popularity: the n-th in proportion to `n ** -ZIPF`."""
-    shares = np.arange(1, tasks + 1, dtype=np.float64) ** -ZIPF
-    drawn = np.random.default_rng(1).choice(tasks, 1 << 20, p=shares / shares.sum())
-    numbers = (int(drawn[index % len(drawn)]) for index in count())
-    return lambda: task_name(next(numbers))
-
-
-def iter_shuffled(tasks: int) -> Iterator[int]:
-    """Every number below, in random order, again and again."""
-    while True:
-        yield from np.random.default_rng(2).permutation(tasks).tolist()
-
-
-def report(
-    backbone: str, tasks: int, throughput: dict[str, list[float]], latency: dict[str, list[float]]
+def measured(
+    backbone: str, tasks: int, seconds: float, turns: int, figures: Path | None
 ) -> list[Claim]:
-    """Print medians, and claim."""
-    print(f"\n{backbone}, {tasks:,} tasks")
-    rates = {name: statistics.median(found) for name, found in throughput.items()}
-    for name, rate in rates.items():
-        print(f"{rate:10,.0f} requests a second  {name}")
-    medians = {name: statistics.median(found) for name, found in latency.items()}
-    for name, found in latency.items():
-        p99 = statistics.quantiles(found, n=100)[98]
-        print(f"{1e3 * medians[name]:10.3f} ms, p99 {1e3 * p99:.3f}  {name}, at a quarter of it")
+    """Over HTTP, then in the engine."""
+    cores = sorted(os.sched_getaffinity(0))
     where = f"{backbone}, {tasks:,} tasks"
+    with tempfile.TemporaryDirectory(prefix="impress-working-set-") as name:
+        store, network = Path(name) / "store", random_network(backbone)
+        Store.create(store, network).publish_many(random_tasks(network, tasks))
+        row_length = IMAGES[backbone].row_length
+        with serving(store, tasks, row_length, cores[0], cores[-1]) as served:
+            rate = served.half_load(seconds)
+            claims = compared(f"{where}, over HTTP", served, seconds, turns, rate)
+            if figures is not None:
+                figures.mkdir(parents=True, exist_ok=True)
+                curves = curves_png(where, measured_curves(served, seconds))
+                (figures / CURVES_FIGURE).write_bytes(curves)
+        os.sched_setaffinity(0, {cores[0]})
+        with asyncio.Runner() as loop:
+            engine = EngineUnderLoad(store, tasks, loop)
+            rate = engine.quarter_load(seconds)
+            claims += compared(f"{where}, engine", engine, seconds, turns, rate)
+            engine.close()
+        os.sched_setaffinity(0, cores)
+    return claims
+
+
+def compared(where: str, under: UnderLoad, seconds: float, turns: int, rate: float) -> list[Claim]:
+    """Print medians and ratios, and claim. New tasks come first, while there are some."""
+    arriving_seconds = seconds
+    while under.names_for(arriving_seconds, rate) > under.asked.new_left // turns:
+        arriving_seconds *= 0.9
+        if arriving_seconds < LEAST_SECONDS:
+            raise LookupError(f"{where}: too few tasks for {turns} turns of {rate:,.0f} a second")
+    found: dict[Load, list[float]] = {HOT: [], NEW: []}
+
+    def latency(kind: Load) -> float:
+        latencies = under.arriving(kind, arriving_seconds, rate)
+        found[kind] += latencies
+        return statistics.median(latencies)
+
+    latencies = in_turns((HOT, NEW), turns, latency)
+    throughput = in_turns(
+        (HOT, UNIFORM, BY_ZIPF), turns, lambda kind: under.saturated(kind, seconds)
+    )
+    print(f"\n{where}")
+    for kind in throughput.found:
+        print(
+            f"{throughput.median(kind):10,.0f} requests a second  {kind}: {throughput.said(kind)}"
+        )
+    for kind, every in found.items():
+        p99 = 1e3 * statistics.quantiles(every, n=100)[98]
+        print(
+            f"{1e3 * latencies.median(kind):10.3f} ms, p99 {p99:.3f}, at {rate:,.0f} a second  "
+            f"{kind}: {latencies.said(kind)}"
+        )
     return [
         at_least(
             f"{where}: throughput of uniform popularity over one hot task's",
-            round(rates["uniform"] / rates["one hot task"], 3),
+            throughput.ratio(UNIFORM),
             round(LEAST_THROUGHPUT, 3),
             "ratio",
         ),
         at_most(
             f"{where}: median latency of tasks never asked before over hot ones'",
-            round(medians["never asked before"] / medians["hot"], 3),
+            latencies.ratio(NEW),
             MOST_LATENCY,
             "ratio",
         ),

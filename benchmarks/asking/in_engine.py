@@ -1,0 +1,91 @@
+"""The engine by itself under load from its own process: requests of one row, no HTTP."""
+
+import asyncio
+import random
+import statistics
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+from prometheus_client import CollectorRegistry
+
+from benchmarks.asking.tasks_asked import HOT, Load, TasksAsked
+from service.engine.engine import Engine, build_engine
+from service.engine.entries import Rows, Terms
+from service.settings import Settings
+from service.telemetry import Telemetry
+
+UNDER_WAY = 256
+_NAMES_AT_ONCE = 4096
+
+
+class EngineUnderLoad:
+    """One that runs; `close` ends it."""
+
+    def __init__(self, store: Path, tasks: int, loop: asyncio.Runner) -> None:
+        self._loop = loop
+        self._engine: Engine = build_engine(Settings(store=store), Telemetry(CollectorRegistry()))
+        length = self._engine.network.manifest.preprocessing.row_length
+        self._rows: Rows = np.random.default_rng(0).random((1, length), dtype=np.float32)
+        self.asked = TasksAsked(tasks)
+        loop.run(self._engine.start())
+        self.saturated(HOT, 1.0)
+
+    def saturated(self, kind: Load, seconds: float) -> float:
+        """Requests a second with `UNDER_WAY` of them under way."""
+        return self._loop.run(self._saturated(self._names(kind), seconds))
+
+    def quarter_load(self, seconds: float) -> float:
+        """A quarter of the rate that saturates it with the hot task: the load needs its part."""
+        return statistics.median(self.saturated(HOT, seconds) for _ in range(3)) / 4
+
+    def arriving(self, kind: Load, seconds: float, rate: float) -> list[float]:
+        """Seconds from when each request was due, at random moments, to its answer."""
+        due = []
+        at = random.expovariate(rate)
+        while at < seconds:
+            due.append(at)
+            at += random.expovariate(rate)
+        return self._loop.run(self._arriving(self.asked.next(kind, len(due)), due))
+
+    @staticmethod
+    def names_for(seconds: float, rate: float) -> int:
+        """More than requests arrive in that time."""
+        expected = rate * seconds
+        return int(expected + 6 * expected**0.5) + 1
+
+    def close(self) -> None:
+        """Stop its threads."""
+        self._loop.run(self._engine.close())
+
+    def _names(self, kind: Load) -> Iterator[str]:
+        while True:
+            yield from self.asked.next(kind, _NAMES_AT_ONCE)
+
+    async def _saturated(self, names: Iterator[str], seconds: float) -> float:
+        started, answered = time.perf_counter(), count()
+        ends = started + seconds
+
+        async def ask() -> None:
+            while time.perf_counter() < ends:
+                await self._engine.predictor.predict(next(names), self._rows, Terms("load"))
+                next(answered)
+
+        await asyncio.gather(*(ask() for _ in range(UNDER_WAY)))
+        return next(answered) / (time.perf_counter() - started)
+
+    async def _arriving(self, names: list[str], due: list[float]) -> list[float]:
+        latencies: list[float] = []
+        begun = time.perf_counter()
+
+        async def ask(name: str, since: float) -> None:
+            await self._engine.predictor.predict(name, self._rows, Terms("load"))
+            latencies.append(time.perf_counter() - since)
+
+        async with asyncio.TaskGroup() as group:
+            for name, at in zip(names, due, strict=True):
+                await asyncio.sleep(max(0.0, begun + at - time.perf_counter()))
+                group.create_task(ask(name, begun + at))
+        return latencies

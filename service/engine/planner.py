@@ -23,7 +23,7 @@ _MOST_REMEMBERED = 4096
 _TRY_AT_MOST_EVERY = 16
 _SHARE_FOR_TRIES = 0.02
 """Of the time that batches take: what trying other ways may add to it."""
-_NOT_MUCH_DEARER = 8.0
+_NOT_MUCH_DEARER = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,9 @@ class Planner:
     def plan(self, groups: Sequence[Group]) -> list[Path]:
         """A path for each group: of three plans the one that should take the least time.
 
+        All groups mixed; none; or those for which the rows' part of a mixed pass costs less than
+        doing without it.
+
         What is never done is never found to have become cheap, so now and then a batch is run by
         the next best one: the less dearer that is, the more often, and all tries together add no
         more than a fiftieth to what batches should take.
@@ -83,17 +86,33 @@ class Planner:
         ]
         if self.forward_path == "mixed":
             return mixed
-        missing: list[Path] = [
-            "mixed" if group.may_mix and not group.at_hand else without
-            for group, without in zip(groups, grouped, strict=True)
-        ]
-        ways = [mixed, grouped] if missing in (mixed, grouped) else [mixed, missing, grouped]
+        ways = [mixed, grouped]
+        if len(groups) > 1:
+            dearer = self._dearer_mixed(groups, self.costs.mixed)
+            each: list[Path] = [
+                without if (group.rows, group.at_hand) in dearer else path
+                for group, path, without in zip(groups, mixed, grouped, strict=True)
+            ]
+            ways += [] if each in ways else [each]
         plans = [(self.seconds(groups, way), way) for way in ways]
         plans.sort(key=itemgetter(0))
         (least, best), (seconds, another) = plans[:2]
         if best == another or not self._tries_now(groups, least, seconds, best, another):
             return best
         return another
+
+    def _dearer_mixed(self, groups: Sequence[Group], mixed: PathCost) -> set[tuple[int, bool]]:
+        """Rows, and whether weights are at hand, of groups that had better not join the others."""
+        rows = sum([group.rows for group in groups])
+        row_seconds = mixed.correction(rows) * mixed.row_seconds
+        compose_seconds = self.costs.compose.seconds(1)
+        # Most groups of a batch are of the same few sizes.
+        return {
+            (rows, at_hand)
+            for rows, at_hand in {(group.rows, group.at_hand) for group in groups}
+            if self.costs.grouped.seconds(rows) + (0.0 if at_hand else compose_seconds)
+            < rows * row_seconds
+        }
 
     def _tries_now(
         self,

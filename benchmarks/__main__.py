@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.asking.curves import CURVES_FIGURE
 from benchmarks.claims_figure import claims_png
 from benchmarks.peers.environments import is_made
 from benchmarks.peers.roster import PEERS
@@ -41,7 +40,11 @@ PROGRAMS: dict[str, Sequence[str]] = {
 }
 """By name, with what each is told in the quick form."""
 
-DRAWN: dict[str, str] = {"working_set": CURVES_FIGURE}
+DRAWN: dict[str, str] = {
+    "mixed_batches": "mixed_batches.png",
+    "working_set": "working_set.png",
+    "redis_tier": "redis_tier.png",
+}
 """Programs that draw a figure of their own where `--figures` says."""
 
 

@@ -5,15 +5,18 @@ Everything that is compared takes turns, so that what else the machine does hurt
 
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
 from torch import Tensor, nn
 
+from benchmarks.figures.bars import bars_png
 from masked_network.backbones import build_backbone, forward, masked_layers
 from masked_network.compiled import compiled_kernels
 from masked_network.composition import compose
@@ -28,6 +31,7 @@ from masked_network.stacked_bank import StackedBank
 from masked_network.task_statistics import statistics_layers
 from training.studies.claims import Claim, at_least, at_most, claims_json
 
+FIGURE = "mixed_batches.png"
 ROWS = 64
 ONE_RESIDENT = "1 row, its task's weights at hand"
 RESIDENT = "64 rows of one task, its weights at hand"
@@ -61,7 +65,11 @@ SUBJECTS = (
 )
 
 
-def main() -> int:
+def main(
+    figures: Annotated[
+        Path | None, typer.Option(help="Draw what each way takes in there, too.")
+    ] = None,
+) -> None:
     """Measure, print, and say in the exit status whether the claims hold."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -69,13 +77,21 @@ def main() -> int:
     torch.set_grad_enabled(False)
     kernels = compiled_kernels()
     print(f"kernels: {f'{kernels.lanes} rows side by side' if kernels else 'not built'}")
-    claims = [claim for subject in SUBJECTS for claim in measure(subject)]
+    claims, panels = [], {}
+    for subject in SUBJECTS:
+        panels[subject.name], found = measure(subject)
+        claims += found
+    if figures is not None:
+        figures.mkdir(parents=True, exist_ok=True)
+        (figures / FIGURE).write_bytes(
+            bars_png(panels, "us a row, or of composing or copying once")
+        )
     print(claims_json(claims).decode(), end="")
-    return 0 if all(claim.holds for claim in claims) else 1
+    raise typer.Exit(0 if all(claim.holds for claim in claims) else 1)
 
 
-def measure(subject: Subject) -> list[Claim]:
-    """Print what each way takes, and claim."""
+def measure(subject: Subject) -> tuple[dict[str, float], list[Claim]]:
+    """Print what each way takes, in microseconds of a row, and claim."""
     backbone = build_backbone(subject.name, subject.input_shape, 10)
     layers = masked_layers(backbone)
     weights = signed_constant_weights(layers, 1)
@@ -102,10 +118,10 @@ def measure(subject: Subject) -> list[Claim]:
         )
     medians = median_seconds(ways, subject.repeats)
     print(f"\n{subject.name}, {sum(layer.size for layer in layers):,} weights")
-    for name, seconds in medians.items():
-        rows = ways[name][1]
-        print(f"{seconds / rows * 1e6:12.1f} us{' a row' if rows > 1 else '':6}  {name}")
-    return claims_of(subject, medians)
+    each = {name: seconds / ways[name][1] * 1e6 for name, seconds in medians.items()}
+    for name, microseconds in each.items():
+        print(f"{microseconds:12.1f} us{' a row' if ways[name][1] > 1 else '':6}  {name}")
+    return each, claims_of(subject, medians)
 
 
 def mixed_batch(backbone: nn.Module, bank: MaskBank, bits: Bits | None) -> MixedBatch:
@@ -258,4 +274,4 @@ def ratio_of(seconds: float | None, of: float | None) -> float | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Annotated
 
@@ -19,6 +20,7 @@ import torch
 import typer
 from prometheus_client import CollectorRegistry
 
+from benchmarks.figures.bars import bars_png
 from benchmarks.random_tasks import random_network, random_tasks
 from masked_network.mask_bank import BankKind
 from model_store.network import FrozenNetwork
@@ -32,6 +34,7 @@ from service.telemetry import Telemetry
 from tests.real_parts import RedisServer
 from training.studies.claims import Claim, at_least, claims_json
 
+FIGURE = "redis_tier.png"
 LEAST_SHARE = 0.9
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
 BANKS: tuple[tuple[BankKind, int], ...] = (("random", 10), ("random", 50), ("partition", 256))
@@ -53,24 +56,33 @@ LONG = (*QUICK, Subject("resnet-18", 3), Subject("resnet-50", 3))
 
 def main(
     quick: Annotated[bool, typer.Option("--quick", help="The two small backbones alone.")] = False,
+    figures: Annotated[Path | None, typer.Option(help="Draw both in there, too.")] = None,
 ) -> None:
     """Measure, print, and say in the exit status whether the claims hold."""
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     claims = []
+    panels: dict[str, dict[str, float]] = {}
     with redis_on_another_core() as url:
         print(f"{'':40} {'MB':>6} {'compose':>12} {'fetch':>12}  auto fetches")
         for subject in QUICK if quick else LONG:
             for kind, size in BANKS:
                 network = random_network(subject.backbone, kind, size)
                 for precision in PRECISIONS:
-                    claims.append(asyncio.run(measured(url, network, precision, subject.turns)))
+                    found, claim = asyncio.run(measured(url, network, precision, subject.turns))
+                    panels.setdefault(subject.backbone, {}).update(found)
+                    claims.append(claim)
+    if figures is not None:
+        figures.mkdir(parents=True, exist_ok=True)
+        (figures / FIGURE).write_bytes(bars_png(panels, "ms"))
     print(claims_json(claims).decode(), end="")
     raise typer.Exit(0 if all(claim.holds for claim in claims) else 1)
 
 
-async def measured(url: str, network: FrozenNetwork, precision: Precision, turns: int) -> Claim:
-    """Print what both take, and claim that the faster one is chosen."""
+async def measured(
+    url: str, network: FrozenNetwork, precision: Precision, turns: int
+) -> tuple[dict[str, float], Claim]:
+    """What both take in milliseconds, and the claim that the faster one is chosen."""
     telemetry = Telemetry(CollectorRegistry())
     (_, task), *_ = random_tasks(network, 1)
     compose = composition(network, precision)
@@ -117,12 +129,14 @@ async def measured(url: str, network: FrozenNetwork, precision: Precision, turns
         f"{fetching_rounds} of {ROUNDS}",
         flush=True,
     )
-    return at_least(
+    claim = at_least(
         f"{where}: the speed of what auto chooses, of the faster one's",
         round(min(composes, fetches) / statistics.median(by_auto), 3),
         LEAST_SHARE,
         "ratio",
     )
+    bank = f"{manifest.bank.kind} of {manifest.bank.size}, {precision}"
+    return {f"{bank}: compose": 1e3 * composes, f"{bank}: fetch": 1e3 * fetches}, claim
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from typing import Annotated, Protocol
 import torch
 import typer
 
-from benchmarks.asking.curves import CURVES_FIGURE, curves_png, measured_curves
+from benchmarks.asking.curves import curves_png, measured_curves
 from benchmarks.asking.in_engine import EngineUnderLoad
 from benchmarks.asking.over_http import serving
 from benchmarks.asking.tasks_asked import BY_ZIPF, HOT, NEW, UNIFORM, Load, TasksAsked
@@ -30,6 +30,7 @@ from benchmarks.random_tasks import IMAGES, random_network, random_tasks
 from model_store.store import Store
 from training.studies.claims import Claim, at_least, at_most, claims_json
 
+FIGURE = "working_set.png"
 LEAST_THROUGHPUT = 1 / 1.5
 MOST_LATENCY = 1.3
 LEAST_SECONDS = 0.2
@@ -72,7 +73,7 @@ def main(
     tasks: Annotated[int | None, typer.Option(min=1000, help="How many, of each backbone.")] = None,
     turns: Annotated[int | None, typer.Option(min=1, help="7, or 3 in the quick form.")] = None,
     figures: Annotated[
-        Path | None, typer.Option(help=f"Measure latency by rate too: {CURVES_FIGURE} in there.")
+        Path | None, typer.Option(help=f"Measure latency by rate too: {FIGURE} in there.")
     ] = None,
 ) -> None:
     """Measure, print, and say in the exit status whether the claims hold."""
@@ -108,7 +109,7 @@ def measured(
             if figures is not None:
                 figures.mkdir(parents=True, exist_ok=True)
                 curves = curves_png(where, measured_curves(served, seconds))
-                (figures / CURVES_FIGURE).write_bytes(curves)
+                (figures / FIGURE).write_bytes(curves)
         os.sched_setaffinity(0, {cores[0]})
         with asyncio.Runner() as loop:
             engine = EngineUnderLoad(store, tasks, loop)

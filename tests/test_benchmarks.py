@@ -1,6 +1,7 @@
 """The runner of the benchmarks; what they measure is not tested."""
 
 import math
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,11 @@ NO_PROGRAMS = {"__init__", "__main__", "claims_figure", "random_tasks"}
 def test_every_program_of_the_folder_is_run() -> None:
     folder = Path(runner.__file__).parent
     assert {path.stem for path in folder.glob("*.py")} - NO_PROGRAMS == set(runner.PROGRAMS)
+
+
+@pytest.mark.parametrize("name", runner.DRAWN)
+def test_a_program_draws_the_figure_that_the_results_show(name: str) -> None:
+    assert runner.DRAWN[name] == import_module(f"benchmarks.{name}").FIGURE
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from benchmarks.asking.over_http import Served
 from benchmarks.asking.tasks_asked import BY_ZIPF, HOT, UNIFORM, Load
 
-CURVES_FIGURE = "working_set.png"
 _SHARES = (0.1, 0.25, 0.5, 0.7, 0.8, 0.9)
 """Of the rate that saturates the service with the hot task."""
 _INK = "#22313f"

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from benchmarks.asking.curves import Curves, curves_png
 from benchmarks.asking.tasks_asked import BY_ZIPF, HOT, NEW, UNIFORM, Load, TasksAsked
 from benchmarks.asking.turns import in_turns
+from benchmarks.figures.bars import bars_png
 
 KINDS: tuple[Load, ...] = (HOT, BY_ZIPF, UNIFORM, NEW)
 
@@ -54,3 +55,9 @@ def test_loads_are_compared_turn_by_turn_so_that_a_drift_hurts_neither() -> None
 def test_curves_are_drawn_where_a_load_was_too_much_for_every_rate() -> None:
     curves = Curves({HOT: [(10.0, 1.0, 2.0), (20.0, 1.5, 9.0)], UNIFORM: []}, [(1, 9.0), (10, 8.0)])
     assert curves_png("a backbone", curves).startswith(b"\x89PNG")
+
+
+def test_bars_are_drawn_of_any_number_of_ways() -> None:
+    for ways in (1, 7):
+        panel = {f"way {index}": 10.0**index for index in range(ways)}
+        assert bars_png({"one": panel, "two": panel}, "us").startswith(b"\x89PNG")

@@ -1,0 +1,1 @@
+"""Pictures that benchmarks leave beside their claims."""

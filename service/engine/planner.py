@@ -20,8 +20,8 @@ ForwardPath = Literal["auto", "grouped", "mixed"]
 """By cost; or always on composed weights; or always without, but for tasks that cannot."""
 
 _MOST_REMEMBERED = 4096
-_TRY_AT_MOST_EVERY = 16
-_SHARE_FOR_TRIES = 0.02
+_TRY_AT_MOST_EVERY = 32
+_SHARE_FOR_TRIES = 0.01
 """Of the time that batches take: what trying other ways may add to it."""
 _NOT_MUCH_DEARER = 4.0
 
@@ -75,7 +75,7 @@ class Planner:
 
         What is never done is never found to have become cheap, so now and then a batch is run by
         the next best one: the less dearer that is, the more often, and all tries together add no
-        more than a fiftieth to what batches should take.
+        more than a hundredth to what batches should take.
         """
         grouped: list[Path] = ["grouped" if group.at_hand else "composed" for group in groups]
         if self.costs.mixed is None or self.forward_path == "grouped":

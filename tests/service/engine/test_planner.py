@@ -86,9 +86,9 @@ def test_a_way_that_is_not_taken_is_tried_now_and_then() -> None:
     planner = Planner(LENET)
     groups = [Group(64, at_hand=True, may_mix=True)]
     taken = [planner.plan(groups) for _ in range(1280)]
-    # Composed weights take 316 us, and mixed 504: 30 batches save a fiftieth for a try.
-    assert taken.count(["mixed"]) == 40
-    assert taken.count(["grouped"]) == 1240
+    # Composed weights take 316 us, and mixed 504: a hundredth of 60 batches pays for a try.
+    assert taken.count(["mixed"]) == 20
+    assert taken.count(["grouped"]) == 1260
 
 
 @given(st.floats(1.001, 3.9))
@@ -96,12 +96,12 @@ def test_the_less_dearer_another_way_is_the_sooner_it_is_tried(times: float) -> 
     planner = Planner(Costs(PathCost(1.0, 0.0), PathCost(1.0, 0.0), PathCost(times, 0.0)))
     groups = [Group(1, at_hand=True, may_mix=True)]
     found = next(at for at in range(1, 1000) if planner.plan(groups) == ["mixed"])
-    assert found <= 16 + (times - 1) / 0.02 + 16
+    assert found <= 32 + (times - 1) / 0.01 + 32
 
 
 @given(COSTS, st.lists(GROUPS, min_size=1, max_size=4))
 @settings(deadline=None)
-def test_tries_add_no_more_than_a_fiftieth(costs: Costs, batches: list[list[Group]]) -> None:
+def test_tries_add_no_more_than_a_hundredth(costs: Costs, batches: list[list[Group]]) -> None:
     planner, fresh = Planner(costs), Planner(costs)
     least = [planner.seconds(groups, fresh.plan(groups)) for groups in batches]
     planned = [
@@ -109,7 +109,7 @@ def test_tries_add_no_more_than_a_fiftieth(costs: Costs, batches: list[list[Grou
         for _ in range(200)
         for groups, at_least in zip(batches, least, strict=True)
     ]
-    assert sum(taken for taken, _ in planned) <= 1.0201 * sum(best for _, best in planned)
+    assert sum(taken for taken, _ in planned) <= 1.0101 * sum(best for _, best in planned)
 
 
 def test_a_way_that_was_always_far_dearer_is_not_tried() -> None:
@@ -151,7 +151,7 @@ def test_one_batch_that_was_held_up_condemns_no_way(
 
 
 @given(st.floats(1.1, 3.9), st.booleans(), st.lists(st.floats(1.0, 1e6), min_size=1, max_size=300))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_whatever_a_busy_machine_showed_the_better_way_is_found_again(
     times: float, mixed_is_best: bool, held_up: list[float]
 ) -> None:
@@ -159,7 +159,7 @@ def test_whatever_a_busy_machine_showed_the_better_way_is_found_again(
     best: Path = "mixed" if mixed_is_best else "grouped"
     for slower in held_up:
         machine.batch(slower)
-    for _ in range(4000):
+    for _ in range(8000):
         machine.batch()
     assert sum(machine.batch() == best for _ in range(160)) >= 150
 

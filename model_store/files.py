@@ -1,14 +1,13 @@
-"""Where a store's bytes live: read, list, append, and write each file whole or not at all.
+"""Where a store's bytes live, and the local folder: read, list, append, and write each file whole.
 
-The local folder is the one implementation. An object store can stand behind the same interface: a
-segment is then as many objects as there were appends, and the lock a conditional write.
+An object store, which has neither appends nor a lock, is in `object_folder.py`.
 """
 
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -26,8 +25,15 @@ class Stamp(NamedTuple):
     """When it was last changed, by the clock of where it lies."""
 
 
+Part = tuple[str, int, int]
+"""Bytes of a file: its path, and from and to where."""
+
+
 class Files(Protocol):
     """Byte storage by relative path, with `/` between the parts."""
+
+    segments_grow: bool
+    """Whether a segment may be appended to; where none may, its stamp says all of it."""
 
     def read(self, path: str) -> bytes:
         """The whole file. Raises `FileNotFoundError`."""
@@ -44,11 +50,8 @@ class Files(Protocol):
     def write(self, path: str, data: bytes) -> None:
         """Make `data` the file's content, atomically and durably, replacing what was there."""
 
-    def append(self, path: str, data: bytes) -> None:
-        """Add `data` to the end of a file that exists, durably; a failure may leave part of it.
-
-        Readers see the file grow from its beginning. Raises `FileNotFoundError`.
-        """
+    def create(self, path: str, data: bytes) -> bool:
+        """As `write`, but only where there is no such file; False, and nothing done, where is."""
 
     def remove(self, path: str) -> None:
         """Remove a file, durably. Raises `FileNotFoundError`."""
@@ -56,12 +59,17 @@ class Files(Protocol):
     def names(self, folder: str) -> list[str]:
         """Sorted names directly in a folder, files and folders alike; empty where there is none."""
 
-    def lock(self, path: str) -> AbstractContextManager[None]:
-        """Wait to be the only one who holds this lock, of all threads and processes."""
+    def expect(self, parts: Iterable[Part]) -> None:
+        """These parts of files are about to be read, in this order; may be fetched meanwhile."""
+
+    def forget(self) -> None:
+        """Ask anew for what was remembered of files that others never should have changed."""
 
 
 class LocalFolder:
     """Files in a folder of the local disk."""
+
+    segments_grow = True
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -99,7 +107,25 @@ class LocalFolder:
             raise
         _sync_folder(target.parent)
 
+    def create(self, path: str, data: bytes) -> bool:
+        target = self.root / path
+        self._make_folder(target.parent)
+        descriptor = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            # Of the folder itself, so that no file of a lock stays behind.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if target.exists():
+                return False
+            self.write(path, data)
+            return True
+        finally:
+            os.close(descriptor)
+
     def append(self, path: str, data: bytes) -> None:
+        """Add `data` to the end of a file that exists, durably; a failure may leave part of it.
+
+        Readers see the file grow from its beginning. Raises `FileNotFoundError`.
+        """
         descriptor = os.open(self.root / path, os.O_WRONLY | os.O_APPEND)
         try:
             rest = memoryview(data)
@@ -120,8 +146,15 @@ class LocalFolder:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    def expect(self, parts: Iterable[Part]) -> None:
+        """Nothing: what is on the local disk is at hand."""
+
+    def forget(self) -> None:
+        """Nothing: nothing is remembered."""
+
     @contextmanager
     def lock(self, path: str) -> Iterator[None]:
+        """Wait to be the only one who holds this lock, of all threads and processes."""
         target = self.root / path
         self._make_folder(target.parent)
         # A file handle for each holder: the lock is the handle's, so it parts threads too.

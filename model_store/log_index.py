@@ -3,6 +3,8 @@
 For one thread at a time; other processes append and compact meanwhile, and are caught up with.
 """
 
+from itertools import takewhile
+
 from model_store.errors import CorruptStore
 from model_store.files import Files
 from model_store.places import Places
@@ -33,6 +35,7 @@ class LogIndex:
         self._ends: dict[int, int] = {}
         self._touched: set[str] | None = None
         self._watch.forget()
+        self.files.forget()
 
     @property
     def whole_bytes(self) -> int:
@@ -46,25 +49,34 @@ class LogIndex:
         Raises `CorruptStore`.
         """
         while True:
-            listed = SegmentList.read(self.files).numbers
+            listed = SegmentList.read(self.files)
             try:
-                self._catch_up(listed)
+                self.follow(listed)
             except FileNotFoundError as error:
                 # Another process may have compacted since the list was read.
-                self.forget()
-                if SegmentList.read(self.files).numbers == listed:
-                    raise CorruptStore(f"{self._missing(listed)}: missing, but listed") from error
-            except BaseException:
-                self.forget()
-                raise
+                if SegmentList.read(self.files).numbers == listed.numbers:
+                    missing = self._missing(listed.numbers)
+                    raise CorruptStore(f"{missing}: missing, but listed") from error
             else:
                 return
+
+    def follow(self, listed: SegmentList) -> None:
+        """Catch up with that list, which the store had a moment ago.
+
+        Raises `FileNotFoundError` where it has no longer what is listed, or `CorruptStore`.
+        """
+        try:
+            self._catch_up(listed)
+        except BaseException:
+            self.forget()
+            raise
 
     def recheck(self) -> None:
         """Refresh, and where a byte that was read before has changed, read everything anew.
 
         What the log says is then what one that is opened now would say. Raises `CorruptStore`.
         """
+        self.files.forget()
         self.refresh()
         try:
             stands = all(map(self._watch.stands, self.segments))
@@ -79,15 +91,19 @@ class LogIndex:
         touched, self._touched = self._touched, set()
         return touched
 
-    def _catch_up(self, listed: tuple[int, ...]) -> None:
-        known = len(self.segments)
-        if listed[:known] != self.segments or not all(map(self._goes_on, self.segments)):
+    def _catch_up(self, listed: SegmentList) -> None:
+        if not self._is_prefix_of(listed) or not all(map(self._goes_on, self.segments)):
             self.forget()
-            known = 0
-        self.segments = listed
-        # Of those that are known only the last can have grown.
-        for segment in listed[max(0, known - 1) :]:
-            size = self._watch.see(segment, may_grow=segment == listed[-1])
+        known = len(self.segments)
+        self.segments = listed.numbers
+        if self.files.segments_grow:
+            # Of those that are known the last can have grown.
+            known = max(0, known - 1)
+        new = listed.numbers[known:]
+        self.files.expect((path, 0, self.files.size(path)) for path in map(segment_path, new))
+        for segment in new:
+            may_grow = self.files.segments_grow and segment == listed.numbers[-1]
+            size = self._watch.see(segment, may_grow)
             if segment not in self._ends:
                 self._ends[segment] = self._reader.checked_start(segment)
             for found in self._reader.scan(segment, self._ends[segment], size):
@@ -97,11 +113,30 @@ class LogIndex:
                 else:
                     self._take(found)
 
+    def _is_prefix_of(self, listed: SegmentList) -> bool:
+        """Whether the list begins with what was read, less what is gathered in others since.
+
+        Nothing was lost by gathering, so that reading those others tells no more than where the
+        entries lie now. A compaction that drops anything replaces the first segment, too.
+        """
+        pairs = zip(self.segments, listed.numbers, strict=False)
+        kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        replaced = self.segments[kept:]
+        if replaced and (not kept or set(replaced) - {*listed.numbers, *listed.gathered}):
+            return False
+        self.segments = self.segments[:kept]
+        for segment in replaced:
+            del self._ends[segment]
+            self._watch.drop(segment)
+        if replaced:
+            self.unreadable = [one for one in self.unreadable if one.segment not in replaced]
+        return True
+
     def _goes_on(self, segment: int) -> bool:
         # More bytes may show that what was no entry, at the very end, holds the beginning of one.
         last = self.unreadable[-1] if self.unreadable else None
         open_end = last is not None and (last.segment, last.end) == (segment, self._ends[segment])
-        may_grow = segment == self.segments[-1] and not open_end
+        may_grow = self.files.segments_grow and segment == self.segments[-1] and not open_end
         return self._watch.goes_on(segment, may_grow)
 
     def _take(self, entry: Entry) -> None:

@@ -1,14 +1,14 @@
-"""Appends to a store's log and compacts it, one writer at a time of all threads and processes.
+"""Appends to a log in a folder and compacts it, one writer at a time of all threads and processes.
 
 Never writes over a byte that was acknowledged: a change of segments is one new list.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from model_store.errors import StoreError
-from model_store.files import TEMPORARY_PREFIX, Files
+from model_store.files import TEMPORARY_PREFIX, Files, LocalFolder
 from model_store.segment_file import SEGMENT_START, frame
 from model_store.segment_list import (
     LIST_FILE,
@@ -36,8 +36,25 @@ class Change(NamedTuple):
     content: bytes
 
 
+Result = TypeVar("Result")
+
+
+class Writer(Protocol):
+    """Changes the log that it reads."""
+
+    def change(self, decide: Callable[[], tuple[Sequence[Change], Result]]) -> Result:
+        """Write the changes that are decided on, durably, and give the result that came with them.
+
+        Nobody's change comes between: `decide` sees all that were made before, and may be called
+        again where others' came first. What it raises is raised, and nothing is changed then.
+        """
+
+    def compact_all(self) -> None:
+        """Drop from the disk what does not count any more."""
+
+
 class LogWriter:
-    """Changes the log that it reads; every change is made while `changing`."""
+    """Every change is made while `changing`."""
 
     def __init__(
         self,
@@ -45,10 +62,21 @@ class LogWriter:
         segment_bytes: int = SEGMENT_BYTES,
         compacted_above_bytes: int = COMPACTED_ABOVE_BYTES,
     ) -> None:
+        assert isinstance(log.files, LocalFolder), "nothing else is appended to"
         self._log = log
         self._files = log.files
         self._segment_bytes = segment_bytes
         self._compacted_above_bytes = compacted_above_bytes
+
+    def change(self, decide: Callable[[], tuple[Sequence[Change], Result]]) -> Result:
+        with self.changing():
+            changes, result = decide()
+            self.append(changes)
+            return result
+
+    def compact_all(self) -> None:
+        with self.changing():
+            self.compact()
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -70,7 +98,7 @@ class LogWriter:
             number = SegmentList(segments).next_number
             self._files.write(segment_path(number), SEGMENT_START + data)
             self._relist((*segments, number))
-        if self._most_is_dead():
+        if most_is_dead(self._log, self._compacted_above_bytes):
             # What was asked for is done by now, and a store that stays large is whole.
             with suppress(OSError, StoreError):
                 self.compact()
@@ -84,7 +112,7 @@ class LogWriter:
         number = SegmentList(self._log.segments).next_number
         numbers: list[int] = []
         try:
-            for data in self._live_segments():
+            for data in live_segments(self._log, self._segment_bytes):
                 self._files.write(segment_path(number), data)
                 numbers.append(number)
                 number += 1
@@ -98,23 +126,6 @@ class LogWriter:
         fits = self._log.end(segment) + wanted <= self._segment_bytes
         return fits and not self._log.torn_bytes(segment)
 
-    def _most_is_dead(self) -> bool:
-        whole = self._log.whole_bytes
-        if whole <= self._compacted_above_bytes or self._log.unreadable:
-            return False
-        return 2 * self._log.live_bytes < whole
-
-    def _live_segments(self) -> Iterator[bytes]:
-        """New segments with every current entry: one at least, so that numbers only grow."""
-        data = bytearray(SEGMENT_START)
-        for entry, content in self._log.contents():
-            framed = frame(entry.task_id, entry.content_hash, content)
-            if len(data) > len(SEGMENT_START) and len(data) + len(framed) > self._segment_bytes:
-                yield bytes(data)
-                data = bytearray(SEGMENT_START)
-            data += framed
-        yield bytes(data)
-
     def _relist(self, numbers: tuple[int, ...]) -> None:
         self._files.write(LIST_FILE, SegmentList(numbers).to_bytes())
         self._log.refresh()
@@ -124,6 +135,25 @@ class LogWriter:
         for path in leftovers(self._files, self._log.segments):
             with suppress(FileNotFoundError):
                 self._files.remove(path)
+
+
+def most_is_dead(log: TaskLog, above_bytes: int) -> bool:
+    """Whether compacting a log of more bytes would free half of them, and lose nothing unread."""
+    if log.whole_bytes <= above_bytes or log.unreadable:
+        return False
+    return 2 * log.live_bytes < log.whole_bytes
+
+
+def live_segments(log: TaskLog, segment_bytes: int) -> Iterator[bytes]:
+    """New segments with every current entry: one at least, so that numbers only grow."""
+    data = bytearray(SEGMENT_START)
+    for entry, content in log.contents():
+        framed = frame(entry.task_id, entry.content_hash, content)
+        if len(data) > len(SEGMENT_START) and len(data) + len(framed) > segment_bytes:
+            yield bytes(data)
+            data = bytearray(SEGMENT_START)
+        data += framed
+    yield bytes(data)
 
 
 def leftovers(files: Files, listed: Sequence[int]) -> list[str]:

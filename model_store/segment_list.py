@@ -20,18 +20,23 @@ _SEGMENT = re.compile(r"[0-9]{8,}\.seg")
 
 @dataclass(frozen=True)
 class SegmentList:
-    """The segments' numbers, ascending. No number is ever used again."""
+    """The segments' numbers, in the order in which they count. None is ever used again."""
 
     numbers: tuple[int, ...] = ()
+    gathered: tuple[int, ...] = ()
+    """Numbers that were listed once, the latest ones, whose content is in listed ones now. Only
+    kept where publishers do not wait for each other, to tell what became of their segments."""
 
     @property
     def next_number(self) -> int:
         """The number of the next segment."""
-        return self.numbers[-1] + 1 if self.numbers else 1
+        return max(self.numbers, default=0) + 1
 
     def to_bytes(self) -> bytes:
         """One line of JSON, with a checksum of the numbers."""
         said = {"version": _VERSION, "segments": self.numbers, "crc32": _checksum(self.numbers)}
+        if self.gathered:
+            said["gathered"] = self.gathered
         return json.dumps(said).encode() + b"\n"
 
     @classmethod
@@ -48,8 +53,9 @@ class SegmentList:
         try:
             said = json.loads(data)
             version, numbers, checksum = said["version"], said["segments"], said["crc32"]
-            found = cls(tuple(int(number) for number in numbers))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            gathered = said.get("gathered", ())
+            found = cls(tuple(map(int, numbers)), tuple(map(int, gathered)))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CorruptStore(
                 f"{LIST_FILE}: expected a list of segments, got {data[:80]!r}"
             ) from error

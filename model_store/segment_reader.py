@@ -1,7 +1,7 @@
 """Reads entries and their contents from segments by place. Remembers nothing, changes nothing."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 
 from model_store.errors import CorruptArtifact, CorruptStore
@@ -56,13 +56,16 @@ class SegmentReader:
         check_content(entry, content)
         return content
 
-    def contents(self, places: Iterable[tuple[str, Place]]) -> Iterator[tuple[Entry, memoryview]]:
+    def contents(self, places: Collection[tuple[str, Place]]) -> Iterator[tuple[Entry, memoryview]]:
         """The tasks' entries with their contents, unchecked; quick where the places ascend.
 
         An entry has the very name that came with its place, so that nobody comes to keep another.
         Raises `CorruptArtifact` where a place holds another entry now, or none.
         """
         window, segment, start = b"", 0, 0
+        self._files.expect(
+            (segment_path(place.segment), place.start, place.end) for _, place in places
+        )
 
         def part(at: int, length: int) -> bytes:
             return window[at - start : at - start + length]

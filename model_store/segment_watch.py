@@ -38,6 +38,10 @@ class SegmentWatch:
         """Every segment is new from now on."""
         self._seen.clear()
 
+    def drop(self, segment: int) -> None:
+        """Look after that segment no more."""
+        self._seen.pop(segment, None)
+
     def see(self, segment: int, may_grow: bool) -> int:
         """The segment's length in bytes; to be called before they are read.
 

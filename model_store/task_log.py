@@ -11,6 +11,7 @@ from typing import TypeVar
 from model_store.errors import CorruptArtifact, UnknownTask
 from model_store.log_index import LogIndex
 from model_store.segment_file import SEGMENT_START, Entry, Unreadable
+from model_store.segment_list import segment_path
 
 Result = TypeVar("Result")
 
@@ -78,6 +79,7 @@ class TaskLog(LogIndex):
 
     def entries(self, segment: int) -> Iterator[Entry | Unreadable]:
         """Everything in a segment, in order, earlier versions too."""
+        self.files.expect([(segment_path(segment), 0, self._ends[segment])])
         return self._reader.scan(segment, len(SEGMENT_START), self._ends[segment])
 
     def end(self, segment: int) -> int:

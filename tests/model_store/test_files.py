@@ -86,3 +86,16 @@ def test_lock_is_held_by_one_thread_at_a_time(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(8) as threads:
         assert set(threads.map(hold, range(40))) == {0}
+
+
+def test_file_is_created_by_one_of_many_at_once_and_never_over_another(tmp_path: Path) -> None:
+    files = LocalFolder(tmp_path)
+
+    def create(who: int) -> bytes | None:
+        data = b"%d" % who
+        return data if files.create("a/x", data) else None
+
+    with ThreadPoolExecutor(8) as threads:
+        made = [data for data in threads.map(create, range(20)) if data is not None]
+    assert made == [files.read("a/x")]
+    assert files.names("a") == ["x"]

@@ -72,7 +72,7 @@ $(VENV)/.runtime: $(VENV)/.torch pyproject.toml constraints.txt setup.py $(wildc
 	touch $@
 
 $(VENV)/.test: $(VENV)/.runtime
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[client,service,grpc,training,tracing,test]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[client,service,grpc,training,tracing,objects,test]'
 	$(refuse_cuda)
 	touch $@
 
@@ -102,7 +102,7 @@ endef
 lock:
 	rm -rf $(VENV).lock && $(PYTHON) -m venv $(VENV).lock
 	$(VENV).lock/bin/pip install --quiet $(TORCH_SOURCE) '$(TORCH)'
-	$(VENV).lock/bin/pip install --quiet '.[client,service,grpc,training,tracing,test]'
+	$(VENV).lock/bin/pip install --quiet '.[client,service,grpc,training,tracing,objects,test]'
 	( echo '# Made by `make lock`: every package that an environment of this project may hold.'; \
 	  $(VENV).lock/bin/pip freeze --exclude impress | sed -E 's/^(torch==[0-9.]+).*/\1/' ) > constraints.txt
 	rm -rf $(VENV).lock

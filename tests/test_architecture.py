@@ -16,6 +16,8 @@ METHOD = {"torch", "numpy"}
 # Optional, so that only what is imported where it is needed may need it.
 TRITON, NEEDS_TRITON = "triton", ROOT / "masked_network" / "triton_kernels.py"
 GRPC, NEED_GRPC = {"grpc", "google"}, ROOT / "service" / "grpc_face"
+OBSTORE, NEEDS_OBSTORE = "obstore", ROOT / "model_store" / "object_folder.py"
+OPTIONAL = {NEEDS_TRITON: {TRITON}, NEEDS_OBSTORE: {OBSTORE}}
 CONTRACT = METHOD | {"masked_network", "safetensors", "pydantic", "typer"}
 CLIENT = {"httpx2", "numpy", "PIL", "prometheus_client", "pydantic", "rich", "typer"}
 ONLY_IN_SERVICE = {"fastapi", "starlette", "uvicorn", "redis", "prometheus_client"}
@@ -89,7 +91,7 @@ def test_every_package_is_walked() -> None:
 @each_module
 def test_arrows_run_forwards(path: Path) -> None:
     package = package_of(path)
-    imported = packages_imported(path) - ({TRITON} if path == NEEDS_TRITON else set())
+    imported = packages_imported(path) - OPTIONAL.get(path, set())
     assert {name for name in imported if not may_import(package, name)} == set()
 
 
@@ -136,6 +138,7 @@ def test_every_folder_of_modules_is_a_package(folder: str) -> None:
         ("masked_network", "triton"),
         ("model_store", "training"),
         ("model_store", "fastapi"),
+        ("model_store", "obstore"),
         ("service", "training"),
         ("service", "datasets"),
         ("training", "service"),

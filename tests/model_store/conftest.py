@@ -1,7 +1,8 @@
 """Small networks of every kind of bank, and artifacts of every form that fit them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from masked_network.supermask import binary_mask, initial_scores
 from model_store.coefficient_tensors import quantised
 from model_store.manifest import BackboneRecord, BankRecord, Manifest
 from model_store.network import FrozenNetwork
+from model_store.object_folder import ObjectFolder
 from model_store.preprocessing import Preprocessing
 from model_store.store import Store
 from model_store.supermask_tensors import packed_supermask
 from model_store.task_artifact import TaskArtifact
 from model_store.task_record import MadeFor, TaskRecord
+from tests.object_stores import objects_at, s3_server
 
 KINDS: list[BankKind] = ["partition", "random", "heterogeneous", "mixed", "atoms", "ranked"]
 GROUPED: list[BankKind] = ["partition", "random", "heterogeneous"]
@@ -134,3 +137,16 @@ def store(tmp_path: Path, network: FrozenNetwork) -> Store:
 @pytest.fixture
 def folder(store: Store, tmp_path: Path) -> Path:
     return tmp_path / "store"
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    with s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def new_objects(s3_endpoint: str) -> Callable[[], ObjectFolder]:
+    """Makes an empty folder in an object store, another one each time."""
+    prefixes = count()
+    return lambda: objects_at(s3_endpoint, f"store-{next(prefixes)}")

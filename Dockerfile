@@ -41,7 +41,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
 # a changed line of code does not fetch it again.
 COPY pyproject.toml README.md ./
 RUN --mount=type=cache,target=/var/cache/pip \
-    python3 -m pip --python /opt/impress/bin/python install -c constraints.txt '.[client,service]' \
+    python3 -m pip --python /opt/impress/bin/python install -c constraints.txt '.[client,service,objects]' \
  && case "${TORCH}" in *+cpu) \
       if ls -d /opt/impress/lib/python3*/site-packages/nvidia* 2>/dev/null; then \
         echo 'the packages above are for CUDA: this image should have none' >&2; exit 1; \

@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from model_store.errors import StoreError
+from model_store.locations import location
 from model_store.store import Store
 from model_store.verify import verify_store
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-Folder = Annotated[Path, typer.Argument(help="The store's folder.")]
+Folder = Annotated[Path, typer.Argument(help="The store's folder, or s3://bucket/prefix.")]
 
 
 @app.command()
@@ -19,11 +20,11 @@ def verify(store: Folder) -> None:
     """Read every file of the store and name each one that is damaged; exit 1 where one is."""
     try:
         verification = verify_store(store)
-    except StoreError as error:
+    except (StoreError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
     for finding in verification.findings:
-        typer.echo(f"{store / finding.path}: {finding.problem}")
+        typer.echo(f"{location(store)}/{finding.path}: {finding.problem}")
     typer.echo(f"{verification.tasks} tasks whole, {len(verification.findings)} findings")
     raise typer.Exit(1 if verification.findings else 0)
 
@@ -36,11 +37,11 @@ def compact(store: Folder) -> None:
         before = opened.log.whole_bytes
         dropped = opened.unreadable()
         opened.compact()
-    except StoreError as error:
+    except (StoreError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
     for where, problem in dropped.items():
-        typer.echo(f"dropped: {store / where}: {problem}")
+        typer.echo(f"dropped: {location(store)}/{where}: {problem}")
     tasks, after = len(opened.log.current), opened.log.whole_bytes
     typer.echo(f"{tasks} tasks in {after} bytes, {before} before")
 
@@ -54,7 +55,7 @@ def list_tasks(store: Folder) -> None:
             artifact = opened.load(task_id)
             size = len(artifact.content)
             typer.echo(f"{task_id}\t{artifact.content_hash[:12]}\t{artifact.kind}\t{size} bytes")
-    except StoreError as error:
+    except (StoreError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
 

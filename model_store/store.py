@@ -1,7 +1,8 @@
-"""The store in a folder: open, list, load, publish, delete. Every change is atomic and durable.
+"""The store: open, list, load, publish, delete. Every change is atomic and durable.
 
 Layout: `manifest.json`, `bank.safetensors` where the bank was learned, and `segments/`, a log of
-everything that was published and deleted. The service and the trainer may write at once.
+everything that was published and deleted. The service and the trainer may write at once. It lies in
+a local folder, or under a prefix of an object store.
 """
 
 from collections.abc import Iterable
@@ -16,12 +17,15 @@ from model_store.errors import (
     StoreNotFound,
     UnknownTask,
 )
-from model_store.files import Files, LocalFolder
-from model_store.log_writer import SEGMENT_BYTES, Change, LogWriter
+from model_store.files import LocalFolder
+from model_store.locations import files_at
+from model_store.log_writer import SEGMENT_BYTES, Change, LogWriter, Writer
 from model_store.manifest import Manifest
 from model_store.network import FrozenNetwork, frozen_network
 from model_store.segment_file import DELETED
 from model_store.segment_list import LIST_FILE, SegmentList, segment_path
+from model_store.shared_files import SharedFiles
+from model_store.shared_log_writer import SharedLogWriter
 from model_store.task_artifact import TaskArtifact, checked_task_name, parse_artifact
 from model_store.task_log import TaskLog
 
@@ -32,25 +36,33 @@ class Store:
     """A store that exists. It remembers where each task lies, and reads artifacts when asked."""
 
     def __init__(
-        self, files: Files, network: FrozenNetwork, segment_bytes: int = SEGMENT_BYTES
+        self,
+        files: LocalFolder | SharedFiles,
+        network: FrozenNetwork,
+        segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         self.files = files
         self.network = network
         self.log = TaskLog(files)
         self._segment_bytes = segment_bytes
-        self._writer = LogWriter(self.log, segment_bytes)
+        self._writer: Writer = (
+            LogWriter(self.log, segment_bytes)
+            if isinstance(files, LocalFolder)
+            else SharedLogWriter(self.log, files, segment_bytes)
+        )
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
         """Open the store in `folder`, its fingerprints verified and its tasks found.
 
-        Raises `StoreNotFound` or `CorruptStore`.
+        A folder `s3://bucket/prefix` is of an object store. Raises `StoreNotFound` or
+        `CorruptStore`.
         """
-        files = LocalFolder(folder)
+        files = files_at(folder)
         try:
             manifest = Manifest.from_bytes(files.read(MANIFEST_FILE), MANIFEST_FILE)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise StoreNotFound(f"no store at {folder}: it has no {MANIFEST_FILE}") from error
+            raise StoreNotFound(f"no store at {files}: it has no {MANIFEST_FILE}") from error
         try:
             bank_bytes = None if manifest.bank.seed is not None else files.read(BANK_FILE)
         except FileNotFoundError as error:
@@ -62,15 +74,27 @@ class Store:
     @classmethod
     def create(cls, folder: Path, network: FrozenNetwork) -> "Store":
         """A new store without tasks. Raises `StoreExists` where there is one."""
-        files = LocalFolder(folder)
-        if MANIFEST_FILE in files.names(""):
-            raise StoreExists(f"{folder} holds a store already")
+        files = files_at(folder)
+        cls.check_none(folder)
         if network.manifest.bank.seed is None:
             files.write(BANK_FILE, bank_file(network.bank, network.segments))
-        files.write(LIST_FILE, SegmentList().to_bytes())
+        # Of a creator who died, or one who is a moment ahead and may have published already.
+        if (
+            not files.create(LIST_FILE, SegmentList().to_bytes())
+            and SegmentList.read(files).numbers
+        ):
+            raise StoreExists(f"{files} holds tasks of a store already")
         # The manifest last: a store without one does not exist.
-        files.write(MANIFEST_FILE, network.manifest.to_bytes())
+        if not files.create(MANIFEST_FILE, network.manifest.to_bytes()):
+            raise StoreExists(f"{files} holds a store already")
         return cls(files, network)
+
+    @classmethod
+    def check_none(cls, folder: Path) -> None:
+        """Raise `StoreExists` where there is a store."""
+        files = files_at(folder)
+        if MANIFEST_FILE in files.names(""):
+            raise StoreExists(f"{files} holds a store already")
 
     def task_ids(self) -> list[str]:
         """The published tasks, sorted; those of damaged artifacts too."""
@@ -129,15 +153,17 @@ class Store:
     def delete(self, task_id: str) -> None:
         """Remove a task and all its versions. Raises `UnknownTask`."""
         checked_task_name(task_id)
-        with self._writer.changing():
+
+        def decided() -> tuple[list[Change], None]:
             if task_id not in self.log.current:
                 raise UnknownTask(f"no task {task_id!r}")
-            self._writer.append([Change(task_id, DELETED, b"")])
+            return [Change(task_id, DELETED, b"")], None
+
+        self._writer.change(decided)
 
     def compact(self) -> None:
         """Drop deleted tasks, earlier versions and unreadable bytes from the disk."""
-        with self._writer.changing():
-            self._writer.compact()
+        self._writer.compact_all()
 
     def unreadable(self) -> dict[str, str]:
         """What is damaged beyond a task's name: where, and what is wrong."""
@@ -149,11 +175,11 @@ class Store:
         }
 
     def _publish(self, changes: list[Change]) -> int:
-        with self._writer.changing():
-            before = self.log.current.keys()
-            created = len({change.task_id for change in changes} - before)
-            self._writer.append([change for change in changes if not self._stands(change)])
-        return created
+        def decided() -> tuple[list[Change], int]:
+            created = len({change.task_id for change in changes} - self.log.current.keys())
+            return [change for change in changes if not self._stands(change)], created
+
+        return self._writer.change(decided)
 
     def _stands(self, change: Change) -> bool:
         """Whether the task's current artifact is this one already, and whole."""

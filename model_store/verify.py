@@ -56,6 +56,10 @@ def _strange_files(store: Store) -> Iterator[Finding]:
     if store.network.manifest.bank.seed is None:
         known.add(BANK_FILE)
     left = set(leftovers(store.files, store.log.segments))
+    if not store.files.segments_grow:
+        # Others may be about to list these, or to read on in them; a compaction removes them.
+        known |= left
+        left.clear()
     within = (f"{SEGMENTS_FOLDER}/{name}" for name in store.files.names(SEGMENTS_FOLDER))
     for path in [*store.files.names(""), *within]:
         if path in left or path.startswith(TEMPORARY_PREFIX):

@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     )
 
     store: Path = Path("store")
-    """Folder of the store; uploads are written there."""
+    """Folder of the store, or s3://bucket/prefix; uploads are written there."""
     reconcile_seconds: float = Field(default=2, gt=0, le=3600)
     """How often the store is looked at for what others changed in it, the trainer or a replica.
     Replicas with a Redis in common also tell each other of uploads and deletes at once."""

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from masked_network.devices import CPU
 from masked_network.mask_bank import BankKind
+from model_store.locations import location
 from model_store.store import Store
 from training import options
 from training.bank_choice import BankTrial, bank_kinds, best_trial, probe_task, try_banks
@@ -121,7 +122,9 @@ def make_bank(
         else:
             made = create_with_bar(store, choices, image_set, tasks, learning, begin, where)
         record = made.network.manifest.bank
-        typer.echo(f"{store}: bank {record.kind} of {record.size}, density {record.density:g}")
+        typer.echo(
+            f"{location(store)}: bank {record.kind} of {record.size}, density {record.density:g}"
+        )
 
 
 def _create_best(

@@ -6,6 +6,7 @@ from typing import Annotated
 import torch
 import typer
 
+from model_store.locations import is_local
 from training import options
 from training.bank_command import create_with_bar
 from training.coefficients import CoefficientRecipe
@@ -53,7 +54,8 @@ def make_demo(
             lambda images: CoefficientRecipe(_DEMO_FIT.for_images(images)),
         )
         publish_with_bar(store, opened, planned)
-        folder = store.parent / "samples" if samples is None else samples
+        beside = store.parent if is_local(store) else Path()
+        folder = beside / "samples" if samples is None else samples
         for index in _DEMO_SAMPLES:
             for path in write_samples(folder, image_set, stream, index):
                 typer.echo(f"wrote {path}")

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from model_store.files import LocalFolder
+from model_store.locations import location
 from model_store.store import Store
 from training import options
 from training.console import errors_in_words, output_console, progress_bar
@@ -100,7 +101,7 @@ def discover(
             )
         masks = len(set().union(*learned))
         output_console().print(_table(found))
-        typer.echo(f"{store}: {masks} masks discovered in {tasks} tasks")
+        typer.echo(f"{location(store)}: {masks} masks discovered in {tasks} tasks")
         if json is not None:
             LocalFolder(json.parent).write(json.name, _record(image_set.name, masks, found))
 

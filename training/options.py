@@ -22,7 +22,9 @@ from training.task_streams import StreamKind, TaskStream
 DEFAULT_STEPS = 1000
 MASK_LEARNING_RATE = 3e-3
 
-StoreFolder = Annotated[Path, typer.Option("--store", help="The store's folder.")]
+StoreFolder = Annotated[
+    Path, typer.Option("--store", help="The store's folder, or s3://bucket/prefix.")
+]
 Data = Annotated[
     str,
     typer.Option(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from model_store.locations import location
 from model_store.store import Store
 from training import options
 from training.bank_command import create_with_bar
@@ -167,5 +168,6 @@ def publish_with_bar(
             on_epoch,
         )
     typer.echo(
-        f"{folder}: {len(left)} tasks learned, {len(planned) - len(left)} were there already"
+        f"{location(folder)}: {len(left)} tasks learned, "
+        f"{len(planned) - len(left)} were there already"
     )

@@ -9,9 +9,10 @@ import torch
 from masked_network.devices import CPU
 from masked_network.layer_budget import kept_share
 from masked_network.mask_bank import BankKind, Spread
-from model_store.errors import StoreExists, StoreNotFound
+from model_store.errors import StoreNotFound
+from model_store.locations import location
 from model_store.network import FrozenNetwork
-from model_store.store import MANIFEST_FILE, Store
+from model_store.store import Store
 from training.bank_options import BankOptions
 from training.budgets import layer_budget
 from training.errors import OptionError
@@ -91,7 +92,7 @@ class StoreChoices:
         }
         for what, (asked, actual) in found.items():
             if asked is not None and asked != actual:
-                raise OptionError(f"{folder} was made with {what} {actual}, not {asked}")
+                raise OptionError(f"{location(folder)} was made with {what} {actual}, not {asked}")
 
 
 def store_on(folder: Path, device: torch.device) -> Store:
@@ -127,8 +128,7 @@ def create_store(
 
 def check_no_store(folder: Path) -> None:
     """Raise `StoreExists` where there is a store, before anything is learned for another."""
-    if (folder / MANIFEST_FILE).exists():
-        raise StoreExists(f"{folder} holds a store already")
+    Store.check_none(folder)
 
 
 def store_network(

@@ -8,6 +8,7 @@ import torch
 import typer
 
 from model_store.files import LocalFolder
+from model_store.locations import location
 from model_store.task_artifact import checked_task_name
 from training import options
 from training.coefficients import CoefficientRecipe
@@ -216,7 +217,7 @@ def _learn_one(
     )
     if out is None:
         store.publish(task_id, artifact)
-        typer.echo(f"{learned}; published to {folder}")
+        typer.echo(f"{learned}; published to {location(folder)}")
     else:
         LocalFolder(out.parent).write(out.name, artifact.content)
         typer.echo(f"{learned}; written to {out}")

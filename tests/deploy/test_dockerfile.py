@@ -123,7 +123,7 @@ def test_build_context_leaves_out(root: Path, path: str) -> None:
 
 def test_only_what_service_and_client_need_is_installed(instructions: Instructions) -> None:
     runs = " ".join(rest for word, rest in instructions if word == "RUN")
-    assert re.findall(r"'\.\[(.*?)\]'", runs) == ["client,service"]
+    assert re.findall(r"'\.\[(.*?)\]'", runs) == ["client,service,objects"]
     assert runs.count("pip --python") == runs.count(" install -c constraints.txt ") + runs.count(
         " install --no-deps "
     )

@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from model_store.errors import CorruptArtifact, CorruptStore, StoreNotFound
+from model_store.files import LocalFolder
 from model_store.manifest import Manifest
 from model_store.network import FrozenNetwork
 from model_store.segment_file import SEGMENT_START, frame
@@ -193,7 +194,7 @@ def test_artifact_of_another_store_is_named(
     foreign = make_artifact(networks["random"])
     store.publish("clothes", make_artifact(networks["partition"]))
     content_hash = bytes.fromhex(foreign.content_hash)
-    store.files.append(segment_path(1), frame("clothes", content_hash, foreign.content))
+    LocalFolder(folder).append(segment_path(1), frame("clothes", content_hash, foreign.content))
     (finding,) = verify_store(folder).findings
     assert "task 'clothes'" in finding.problem
     assert "bank fingerprint" in finding.problem

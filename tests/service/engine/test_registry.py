@@ -136,7 +136,9 @@ async def test_artifact_of_another_store_is_left_out_and_named(
     record = good.record.model_copy(update={"made_for": made_for})
     foreign = TaskArtifact(record, good.tensors)
     content_hash = bytes.fromhex(foreign.content_hash)
-    store.files.append(segment_path(1), frame("foreign", content_hash, foreign.content))
+    LocalFolder(Path(str(store.files))).append(
+        segment_path(1), frame("foreign", content_hash, foreign.content)
+    )
     registry = TaskRegistry(store, ThreadPoolExecutor(1), telemetry)
     registry.load_all()
     assert len(registry) == 5
@@ -155,7 +157,7 @@ async def test_deleted_task_is_gone_from_both(registry: TaskRegistry, store: Sto
 async def test_damage_that_no_task_can_be_named_for_is_told_of(
     store: Store, telemetry: Telemetry
 ) -> None:
-    store.files.append(segment_path(1), b"?" * 500)
+    LocalFolder(Path(str(store.files))).append(segment_path(1), b"?" * 500)
     registry = TaskRegistry(store, ThreadPoolExecutor(1), telemetry)
     registry.load_all()
     assert len(registry) == 5

@@ -63,8 +63,10 @@ class PlannedForward:
         groups = [self._group(group) for group in by_task]
         paths = self.planner.plan(groups)
         self._last = groups, paths
+        if set(paths) == {"mixed"}:
+            return isolated(self._any_tasks, entries)
         if len(members) == 1:
-            return isolated(self._any_tasks if paths == ["mixed"] else self._one_task, entries)
+            return isolated(self._one_task, entries)
         answers: dict[int, Answer] = {}
         mixed: list[int] = []
         for path, group, indices in zip(paths, by_task, members, strict=True):
@@ -106,7 +108,7 @@ class PlannedForward:
 
     def _group(self, entries: Sequence[Entry[Work]]) -> Group:
         may_mix = self.may_mix(entries[0].payload.task)
-        rows = sum(len(entry.rows) for entry in entries)
+        rows = sum([len(entry.rows) for entry in entries])
         return Group(rows, _weights(entries) is not None, may_mix)
 
     def _one_task(self, entries: Sequence[Entry[Work]]) -> list[Rows]:
@@ -143,12 +145,15 @@ class PlannedForward:
         seconds = perf_counter() - started
         cost.learn(total, seconds)
         self._observe(mixed.name, total, seconds)
+        missing = [group for group in by_task if _weights(group) is None]
+        missed = [(group[0].key, sum([len(one.rows) for one in group])) for group in missing]
+        for index in self.planner.wants_composed(missed, total):
+            self.wanted.append(missing[index][0].payload.task)
+        if len(members) == len(entries):
+            return logits
         answers: dict[int, Rows] = {}
         for made, group, indices in zip(logits, by_task, members, strict=True):
             answers |= zip(indices, _apart(made, group), strict=True)
-            first = group[0]
-            if _weights(group) is None and self.planner.wants_composed(first.key, len(made), total):
-                self.wanted.append(first.payload.task)
         return [answers[index] for index in range(len(entries))]
 
     def _observe(self, path: str, rows: int, seconds: float) -> None:
@@ -162,8 +167,10 @@ def _rows(entries: Sequence[Entry[Work]]) -> Rows:
 
 
 def _weights(entries: Sequence[Entry[Work]]) -> ComposedWeights | None:
-    of_each = (entry.payload.weights for entry in entries)
-    return next((weights for weights in of_each if weights is not None), None)
+    for entry in entries:
+        if entry.payload.weights is not None:
+            return entry.payload.weights
+    return None
 
 
 def _apart(logits: Rows, entries: Sequence[Entry[Work]]) -> list[Rows]:

@@ -4,11 +4,11 @@ Rows of a task may run on its composed weights, which are at hand or are compose
 with those of other tasks, without any.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from service.engine.path_cost import PathCost
 
@@ -26,15 +26,18 @@ _SHARE_FOR_TRIES = 0.01
 _NOT_MUCH_DEARER = 4.0
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The rows of one task in a batch."""
+class Group(NamedTuple):
+    """The rows of one task in a batch; most groups of a batch are of a few kinds."""
 
     rows: int
     at_hand: bool
     """Whether its composed weights are."""
     may_mix: bool
     """Whether the mixed path takes its kind of task."""
+
+
+Way = dict[Group, Path]
+CostOfRows = Callable[[PathCost, int], float]
 
 
 @dataclass(frozen=True)
@@ -77,52 +80,46 @@ class Planner:
         the next best one: the less dearer that is, the more often, and all tries together add no
         more than a hundredth to what batches should take.
         """
-        grouped: list[Path] = ["grouped" if group.at_hand else "composed" for group in groups]
+        way = self._way(Counter(groups))
+        return [way[group] for group in groups]
+
+    def _way(self, kinds: Mapping[Group, int]) -> Way:
+        grouped: Way = {kind: "grouped" if kind.at_hand else "composed" for kind in kinds}
         if self.costs.mixed is None or self.forward_path == "grouped":
             return grouped
-        mixed: list[Path] = [
-            "mixed" if group.may_mix else without
-            for group, without in zip(groups, grouped, strict=True)
-        ]
+        mixed: Way = {
+            kind: "mixed" if kind.may_mix else without for kind, without in grouped.items()
+        }
         if self.forward_path == "mixed":
             return mixed
         ways = [mixed, grouped]
-        if len(groups) > 1:
-            dearer = self._dearer_mixed(groups, self.costs.mixed)
-            each: list[Path] = [
-                without if (group.rows, group.at_hand) in dearer else path
-                for group, path, without in zip(groups, mixed, grouped, strict=True)
-            ]
+        if len(kinds) > 1:
+            each = self._each_by_its_own_rows(kinds, mixed, self.costs.mixed)
             ways += [] if each in ways else [each]
-        plans = [(self.seconds(groups, way), way) for way in ways]
+        plans = [(self._seconds(kinds, way), way) for way in ways]
         plans.sort(key=itemgetter(0))
         (least, best), (seconds, another) = plans[:2]
-        if best == another or not self._tries_now(groups, least, seconds, best, another):
+        if best == another or not self._tries_now(kinds, least, seconds, best, another):
             return best
         return another
 
-    def _dearer_mixed(self, groups: Sequence[Group], mixed: PathCost) -> set[tuple[int, bool]]:
-        """Rows, and whether weights are at hand, of groups that had better not join the others."""
-        rows = sum([group.rows for group in groups])
+    def _each_by_its_own_rows(
+        self, kinds: Mapping[Group, int], mixed_way: Way, mixed: PathCost
+    ) -> Way:
+        rows = _rows(kinds)
         row_seconds = mixed.correction(rows) * mixed.row_seconds
         compose_seconds = self.costs.compose.seconds(1)
-        # Most groups of a batch are of the same few sizes.
-        return {
-            (rows, at_hand)
-            for rows, at_hand in {(group.rows, group.at_hand) for group in groups}
-            if self.costs.grouped.seconds(rows) + (0.0 if at_hand else compose_seconds)
-            < rows * row_seconds
-        }
+        way = dict(mixed_way)
+        for kind in kinds:
+            without = self.costs.grouped.seconds(kind.rows)
+            if without + (0.0 if kind.at_hand else compose_seconds) < kind.rows * row_seconds:
+                way[kind] = "grouped" if kind.at_hand else "composed"
+        return way
 
     def _tries_now(
-        self,
-        groups: Sequence[Group],
-        least: float,
-        seconds: float,
-        best: Sequence[Path],
-        another: Sequence[Path],
+        self, kinds: Mapping[Group, int], least: float, seconds: float, best: Way, another: Way
     ) -> bool:
-        size = sum([group.rows for group in groups]).bit_length()
+        size = _rows(kinds).bit_length()
         tries = self._tries.get(size)
         if tries is None:
             tries = self._tries[size] = _Tries()
@@ -133,7 +130,7 @@ class Planner:
         # By what was measured at the start: a correction that is wrong must not forbid for ever
         # the tries that would mend it.
         first, second = (
-            self.seconds(groups, plan, PathCost.measured_seconds) for plan in (best, another)
+            self._seconds(kinds, way, PathCost.measured_seconds) for way in (best, another)
         )
         if second > _NOT_MUCH_DEARER * first:
             return False
@@ -157,37 +154,50 @@ class Planner:
         compose_us = round(1e6 * self.costs.compose.seconds(1), 1)
         return {**costs, "compose_us": compose_us, "tasks_counted": len(self._paid)}
 
-    def seconds(
-        self,
-        groups: Sequence[Group],
-        paths: Sequence[Path],
-        of: Callable[[PathCost, int], float] = PathCost.seconds,
+    def seconds(self, groups: Sequence[Group], paths: Sequence[Path]) -> float:
+        """What the batch will take that way."""
+        return self._sum(((group, path, 1) for group, path in zip(groups, paths, strict=True)))
+
+    def _seconds(
+        self, kinds: Mapping[Group, int], way: Way, of: CostOfRows = PathCost.seconds
     ) -> float:
-        """What the batch will take that way, by `of` each path's cost."""
+        return self._sum(((kind, way[kind], count) for kind, count in kinds.items()), of)
+
+    def _sum(
+        self, parts: Iterable[tuple[Group, Path, int]], of: CostOfRows = PathCost.seconds
+    ) -> float:
         total, mixed_rows = 0.0, 0
-        for group, path in zip(groups, paths, strict=True):
+        for group, path, count in parts:
             if path == "mixed":
-                mixed_rows += group.rows
+                mixed_rows += count * group.rows
             else:
-                total += of(self.costs.grouped, group.rows)
-                total += of(self.costs.compose, 1) if path == "composed" else 0.0
+                total += count * of(self.costs.grouped, group.rows)
+                total += count * of(self.costs.compose, 1) if path == "composed" else 0.0
         if mixed_rows and self.costs.mixed is not None:
             total += of(self.costs.mixed, mixed_rows)
         return total
 
-    def wants_composed(self, key: str, rows: int, mixed_rows: int) -> bool:
-        """Whether composing the task of `key` pays; its `rows` of `mixed_rows` just ran mixed.
+    def wants_composed(self, groups: Sequence[tuple[str, int]], mixed_rows: int) -> list[int]:
+        """Which of the groups, each a key and rows that just ran mixed, composing pays for.
 
-        True once; from then on it is counted anew.
+        Each time once; from then on it is counted anew.
         """
         mixed = self.costs.mixed
         if mixed is None or self.forward_path != "auto":
-            return False
+            return []
+        savings = {rows: self._saving(rows, mixed_rows, mixed) for rows in {r for _, r in groups}}
+        return [
+            index
+            for index, (key, rows) in enumerate(groups)
+            if savings[rows] > 0 and self._has_paid(key, savings[rows])
+        ]
+
+    def _saving(self, rows: int, mixed_rows: int, mixed: PathCost) -> float:
         others = mixed_rows - rows
         extra = mixed.seconds(mixed_rows) - (mixed.seconds(others) if others else 0.0)
-        saving = extra - self.costs.grouped.seconds(rows)
-        if saving <= 0:
-            return False
+        return extra - self.costs.grouped.seconds(rows)
+
+    def _has_paid(self, key: str, saving: float) -> bool:
         paid = self._paid.pop(key, 0.0) + saving
         if paid >= self.costs.compose.seconds(1):
             return True
@@ -195,3 +205,7 @@ class Planner:
         if len(self._paid) > _MOST_REMEMBERED:
             self._paid.popitem(last=False)
         return False
+
+
+def _rows(kinds: Mapping[Group, int]) -> int:
+    return sum(count * kind.rows for kind, count in kinds.items())

@@ -161,6 +161,8 @@ class DirectCall(ABC):
 
     def _end(self, code: int, name: bytes) -> None:
         self.over = True
+        # What was begun knows whom to tell: such a circle each time is garbage to be looked for.
+        self._begun = None
         seconds = perf_counter() - self._started
 
         def about() -> Mapping[str, str | None]:

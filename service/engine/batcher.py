@@ -159,6 +159,7 @@ class Batcher(Generic[Payload]):
             waiting.timer.cancel()
         if waiting.place is not None:
             self._queue.remove(waiting.place)
+            waiting.place = None
 
     async def _run(self) -> None:
         batch: list[Waiting[Payload]] = []
@@ -201,6 +202,8 @@ class Batcher(Generic[Payload]):
         now = self._clock()
         batch = []
         for waiting in self._queue.take(self._limits.batch_rows):
+            # It names its item, and the two would be garbage that has to be looked for.
+            waiting.place = None
             if waiting.deadline <= now:
                 waiting.expire()
             if not waiting.waiter.done():

@@ -1,6 +1,7 @@
 """Raw requests over sockets: what is answered without ASGI is what the application would answer."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -220,6 +221,28 @@ async def test_callers_behind_a_trusted_proxy_share_the_queue_fairly(store: Stor
         connections[2].send("/v1/predict?task=task-0", ROW * 4, OCTETS, other)
         codes = [(await connections[index].answer())[0] for index in (0, 2)]
     assert (refused[0], codes) == (503, [200, 200])
+
+
+async def test_answered_requests_leave_nothing_for_the_garbage_collector(store: Store) -> None:
+    async with served(store) as service:
+        connection = await service.connection()
+
+        async def ask() -> None:
+            # Not by a client's comforts, which leave some of their own.
+            connection.send("/v1/predict?task=task-0", ROW, OCTETS, RAW)
+            assert (await connection.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+            await connection.reader.readexactly(16)
+
+        for _ in range(20):
+            await ask()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(100):
+                await ask()
+            assert gc.collect() < 100
+        finally:
+            gc.enable()
 
 
 async def test_body_may_come_in_parts_and_connections_stay_open(store: Store) -> None:

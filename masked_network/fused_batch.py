@@ -16,7 +16,7 @@ from masked_network.compiled import Kernels
 from masked_network.composition import compose
 from masked_network.fully_connected import FullyConnected
 from masked_network.lane_layout import LaneLayout, lane_layout, tiled_codes
-from masked_network.mask_bank import MaskBank
+from masked_network.mask_bank import PLANE_BITS, MaskBank
 from masked_network.mixed_batch import MixedBatch, composed_by_task
 from masked_network.register_rows import MOST_ROWS, RegisterRows
 from masked_network.row_layers import RowLayers
@@ -54,7 +54,8 @@ class FusedBatch:
                 backbone, lambda name, layer: _FusedProduct(layer, layers[name], kernels)
             )
             with suppress(ValueError):
-                if type(backbone) is FullyConnected:
+                # Sums of nine coefficients and more are too many numbers for registers.
+                if type(backbone) is FullyConnected and (bank.disjoint or bank.size <= PLANE_BITS):
                     self._few_rows = RegisterRows(list(layers.values()), kernels, bank.origin)
 
     @property

@@ -27,7 +27,8 @@ BankKind = Literal[
 Spread = Literal["even", "root"]
 """How many groups a layer has: K in each, or in proportion to the root of its weights."""
 
-_PLANE_BITS = 8
+PLANE_BITS = 8
+"""Of overlapping masks, how many one plane of codes tells of."""
 _MAX_PARTITION = 1 << 15
 _MAX_ATOM_BITS = 15
 
@@ -61,10 +62,10 @@ class MaskBank:
             raise ValueError(f"expected {self.size} coefficients, got {coefficients.shape[-1]}")
         if self.disjoint:
             return coefficients.unsqueeze(-2)  # [..., 1, K]
-        planes = -(-self.size // _PLANE_BITS)
-        padded = torch.nn.functional.pad(coefficients, (0, planes * _PLANE_BITS - self.size))
-        by_plane = padded.reshape(*padded.shape[:-1], planes, _PLANE_BITS)  # [..., planes, 8]
-        return torch.matmul(by_plane, _subset_bits(_PLANE_BITS, coefficients))  # [..., planes, 256]
+        planes = -(-self.size // PLANE_BITS)
+        padded = torch.nn.functional.pad(coefficients, (0, planes * PLANE_BITS - self.size))
+        by_plane = padded.reshape(*padded.shape[:-1], planes, PLANE_BITS)  # [..., planes, 8]
+        return torch.matmul(by_plane, _subset_bits(PLANE_BITS, coefficients))  # [..., planes, 256]
 
     @cached_property
     def for_learning(self) -> tuple[LearningCodes, ...]:
@@ -74,7 +75,7 @@ class MaskBank:
         """
         if self.disjoint or not all(codes.is_cpu for codes in self.codes):
             return (LearningCodes(),) * len(self.codes)
-        return tuple(learning_codes(codes, 1 << _PLANE_BITS) for codes in self.codes)
+        return tuple(learning_codes(codes, 1 << PLANE_BITS) for codes in self.codes)
 
     def mask(self, layer: int, index: int) -> Tensor:
         """Basis mask `index` of one layer, flat, as bool `[P_l]`. Raises `ValueError` beyond K."""
@@ -82,7 +83,7 @@ class MaskBank:
             raise ValueError(f"expected a basis mask from 0 to {self.size - 1}, got {index}")
         if self.disjoint:
             return self.codes[layer][0] == index
-        plane, bit = divmod(index, _PLANE_BITS)
+        plane, bit = divmod(index, PLANE_BITS)
         return (self.codes[layer][plane] >> bit & 1).bool()
 
     @cached_property
@@ -120,7 +121,7 @@ class MaskBank:
         if self.disjoint:
             return torch.bincount(codes[0], minlength=self.size)
         counts = torch.stack([torch.bincount(plane, minlength=256) for plane in codes])
-        by_bit = counts.unsqueeze(1) * _subset_bits(_PLANE_BITS, counts)  # [planes, 8, 256]
+        by_bit = counts.unsqueeze(1) * _subset_bits(PLANE_BITS, counts)  # [planes, 8, 256]
         return by_bit.sum(dim=2).flatten()[: self.size]
 
     def to(self, device: torch.device) -> "MaskBank":

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from masked_network.channel_groups import segment_ranges
-from masked_network.mask_bank import MaskBank
+from masked_network.mask_bank import PLANE_BITS, MaskBank
 
 _MOST_CODES = 1 << 15
+_MOST_JOINED = 12
+"""Masks that overlap: a table has a number for each of the 4,096 ways, a task's for each row."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,19 @@ def all_planes(bank: MaskBank, coefficients: Tensor) -> Tensor:
 
 
 def one_plane(bank: MaskBank, coefficients: Tensor) -> Tensor:
-    """Tables `[..., L, entries]` of coefficients `[..., L, K]` over a bank of one plane of codes.
+    """Tables `[..., L, entries]` of coefficients `[..., L, K]` for codes of `one_plane_layers`.
 
     Raises `ValueError` as `all_planes` does.
     """
     _check_coefficients(bank, coefficients)
-    # Of disjoint masks the coefficients are the tables: nothing to do is done soonest.
-    return coefficients if bank.disjoint else bank.tables(coefficients).squeeze(-2)
+    if bank.disjoint:
+        return coefficients  # they are the tables: nothing to do is done soonest
+    tables = bank.tables(coefficients)  # [..., L, planes, 256]
+    if bank.size <= PLANE_BITS:
+        return tables.squeeze(-2)
+    # As composing adds what two planes say of a weight, but once for each code.
+    high = tables[..., 1, : 1 << bank.size - PLANE_BITS]
+    return (high.unsqueeze(-1) + tables[..., 0, :].unsqueeze(-2)).flatten(-2)
 
 
 def _check_coefficients(bank: MaskBank, coefficients: Tensor) -> None:
@@ -73,18 +81,26 @@ def _check_coefficients(bank: MaskBank, coefficients: Tensor) -> None:
 def one_plane_layers(weights: Mapping[str, Tensor], bank: MaskBank) -> tuple[SignedLayer, ...]:
     """What the compiled library reads: `signed_layers` of one plane, in main memory.
 
-    A bank has one plane of codes where its masks are disjoint, or at most eight. Raises
-    `ValueError` where it has more, as `signed_layers` does, and outside main memory.
+    Of nine to twelve masks that overlap two planes are joined to one: each of its codes is a way
+    in which they may. Raises `ValueError` where there are more, as `signed_layers` does, and
+    outside main memory.
     """
-    if max(len(codes) for codes in bank.codes) > 1:
+    if not bank.disjoint and bank.size > _MOST_JOINED:
         raise ValueError(
-            "expected disjoint masks, or at most 8 that overlap, "
+            f"expected disjoint masks, or at most {_MOST_JOINED} that overlap, "
             f"got {bank.size} of a {bank.kind} bank"
         )
     for name, weight in weights.items():
         if not weight.is_cpu:
             raise ValueError(f"{name}: expected weights in main memory, got {weight.device}")
-    return signed_layers(weights, bank)
+    return signed_layers(weights, _joined(bank))
+
+
+def _joined(bank: MaskBank) -> MaskBank:
+    if bank.disjoint or bank.size <= PLANE_BITS:
+        return bank
+    codes = tuple((low + (high << PLANE_BITS)).unsqueeze(0) for low, high in bank.codes)
+    return MaskBank("atoms", 1 << bank.size, bank.density, codes)
 
 
 def signed_layers(weights: Mapping[str, Tensor], bank: MaskBank) -> tuple[SignedLayer, ...]:

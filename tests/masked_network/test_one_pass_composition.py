@@ -41,7 +41,7 @@ def test_one_pass_gives_the_bits_of_composition(
     groups: int,
     composed: ComposedType,
 ) -> None:
-    size = {"atoms": 1 + size % 7, "random": 1 + size % 8}.get(kind, size)
+    size = {"atoms": 1 + size % 7, "random": 1 + size % 12}.get(kind, size)
     network = network_of(*drawn, kind, size, groups)
     coefficients = network.batch(1, [0])[0].coefficients[0]
     coefficients[0, 0] = 0

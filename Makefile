@@ -32,7 +32,7 @@ $(STORE)/manifest.json: | $(VENV)/.runtime
 	$(BIN)/impress-train demo --store $(STORE).partial --samples samples
 	mv $(STORE).partial $(STORE)
 
-test: $(VENV)/.test .tools/promtool .tools/prometheus
+test: $(VENV)/.test .tools/promtool .tools/prometheus .tools/nginx
 	$(BIN)/pytest $(TESTS)
 
 check: $(VENV)/.test
@@ -89,6 +89,16 @@ $(VENV)/.test: $(VENV)/.runtime
 	    prometheus && dpkg-deb -x prometheus_*.deb .) \
 	  && install "$$unpacked/usr/bin/promtool" "$$unpacked/usr/bin/prometheus" $(@D); \
 	fi || echo 'prometheus and promtool could not be had: put them on the PATH (Debian package prometheus), or run apt-get update' >&2
+
+.tools/nginx:
+	@mkdir -p $(@D)
+	@if nginx=$$(command -v nginx); then ln -sf "$$nginx" $(@D); \
+	else \
+	  unpacked=$$(mktemp -d) && trap 'rm -rf "$$unpacked"' EXIT \
+	  && (cd "$$unpacked" && apt-get download -qq -o APT::Sandbox::User=root -o Acquire::http::Timeout=15 \
+	    nginx && dpkg-deb -x nginx_*.deb .) \
+	  && install "$$unpacked/usr/sbin/nginx" $(@D); \
+	fi || echo 'nginx could not be had: put it on the PATH (Debian package nginx), or run apt-get update' >&2
 
 define refuse_cuda
 	@case '$(TORCH)' in *+cpu) \

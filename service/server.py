@@ -19,12 +19,18 @@ class DrainingServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain; a second signal, or Ctrl-C, ends at once."""
-        if sig == signal.SIGTERM and self._drain_seconds and not self._readiness.draining:
+        if sig != signal.SIGTERM:
+            self._readiness.draining = True
+            super().handle_exit(sig, frame)
+        elif self._drain_seconds and not self._readiness.draining:
             self._readiness.draining = True
             loop = asyncio.get_running_loop()
-            end = super().handle_exit
             # Threadsafe: a signal arrives while the loop sleeps, and it must wake for the timer.
-            loop.call_soon_threadsafe(loop.call_later, self._drain_seconds, end, sig, frame)
-            return
-        self._readiness.draining = True
-        super().handle_exit(sig, frame)
+            loop.call_soon_threadsafe(loop.call_later, self._drain_seconds, self._end)
+        else:
+            self._readiness.draining = True
+            self._end()
+
+    def _end(self) -> None:
+        # uvicorn would die of the signal in the end, as if it had not ended as it was asked to.
+        self.should_exit = True

@@ -23,15 +23,20 @@ def free_port() -> int:
         return port
 
 
-def program_of_prometheus(name: str) -> Path:
-    """`prometheus` or `promtool`, from the PATH or where make put it; skips where there is none."""
+def program(name: str, package: str) -> Path:
+    """A program from the PATH or where make put it; skips where there is none."""
     found = shutil.which(name) or shutil.which(name, path=str(Path(__file__).parents[1] / ".tools"))
     if found is None:
         pytest.skip(
-            f"no {name}: put it on the PATH (Debian and Ubuntu: package prometheus), "
+            f"no {name}: put it on the PATH (Debian and Ubuntu: package {package}), "
             f"or run `make .tools/{name}` after `apt-get update`"
         )
     return Path(found)
+
+
+def program_of_prometheus(name: str) -> Path:
+    """`prometheus` or `promtool`, as `program` finds it."""
+    return program(name, "prometheus")
 
 
 class RedisServer:
@@ -65,26 +70,48 @@ class RedisServer:
             self._process = None
 
 
-@contextmanager
-def running_service(store_folder: Path, **settings: str) -> Iterator[httpx2.Client]:
-    """The service as a real process on a free port; `X-Pid` of the client's headers is its pid."""
-    port = free_port()
-    environment = {name: value for name, value in os.environ.items() if name.lower() != "redis_url"}
-    environment |= {"STORE": str(store_folder), "PORT": str(port), "OMP_NUM_THREADS": "1"}
-    environment |= settings
-    process = subprocess.Popen([sys.executable, "-m", "service"], env=environment)
-    try:
-        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            client.headers["X-Pid"] = str(process.pid)
-            _wait_until_ready(client, process)
-            yield client
-    finally:
+class ServiceProcess:
+    """The service as a real process on a port of its own, to be stopped and started again."""
+
+    def __init__(self, store_folder: Path, **settings: str) -> None:
+        self.port = free_port()
+        outside = {name: value for name, value in os.environ.items() if name.lower() != "redis_url"}
+        own = {"STORE": str(store_folder), "PORT": str(self.port), "OMP_NUM_THREADS": "1"}
+        self._environment = outside | own | settings
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it is ready."""
+        command = [sys.executable, "-m", "service"]
+        self.process = subprocess.Popen(command, env=self._environment)
+        with httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20) as client:
+            _wait_until_ready(client, self.process)
+
+    def stop(self) -> int:
+        """Asks it to end, and waits; how it ended."""
+        process, self.process = self.process, None
+        if process is None:
+            return 0
         process.terminate()
         try:
-            process.wait(20)
+            return process.wait(20)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            return process.wait()
+
+
+@contextmanager
+def running_service(store_folder: Path, **settings: str) -> Iterator[httpx2.Client]:
+    """The service as a real process; `X-Pid` of the client's headers is its pid."""
+    service = ServiceProcess(store_folder, **settings)
+    try:
+        service.start()
+        assert service.process is not None
+        with httpx2.Client(base_url=f"http://127.0.0.1:{service.port}", timeout=20) as client:
+            client.headers["X-Pid"] = str(service.process.pid)
+            yield client
+    finally:
+        service.stop()
 
 
 def _wait_until_ready(client: httpx2.Client, process: subprocess.Popen[bytes]) -> None:

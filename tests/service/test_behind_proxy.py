@@ -1,0 +1,135 @@
+"""Replicas behind a real nginx with the configuration that is shipped: restarts cost no request."""
+
+import asyncio
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import pytest
+
+from model_store.store import Store
+from tests.real_parts import ServiceProcess, free_port, program
+
+pytestmark = pytest.mark.slow
+
+CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx" / "impress.conf"
+ROW = np.random.default_rng(8).random(20, dtype=np.float32).tobytes()
+HEADERS = {"Content-Type": "application/octet-stream", "Accept": "application/octet-stream"}
+
+
+@contextmanager
+def nginx_before(services: list[ServiceProcess], folder: Path) -> Iterator[str]:
+    port = free_port()
+    server = CONFIGURATION.read_text().replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+    for index, service in enumerate(services, 1):
+        server = server.replace(f"127.0.0.1:800{index}", f"127.0.0.1:{service.port}")
+    places = "".join(
+        f"{name}_temp_path {folder}/{name};\n"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    whole = folder / "nginx.conf"
+    whole.write_text(
+        f"daemon off;\npid {folder}/pid;\nevents {{}}\n"
+        f"http {{\naccess_log off;\n{places}{server}\n}}\n"
+    )
+    log = folder / "error.log"
+    command = [str(program("nginx", "nginx")), "-c", str(whole), "-p", str(folder), "-e", str(log)]
+    process = subprocess.Popen(command)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                assert httpx2.get(f"{url}/livez").status_code == 200
+                break
+            except httpx2.TransportError:
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.05)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def under_load(url: str, work: "asyncio.Future[None]") -> Counter[str]:
+    """What became of requests from eight connections while `work` went on, and a little longer."""
+    outcomes: Counter[str] = Counter()
+
+    async def ask(client: httpx2.AsyncClient) -> str:
+        try:
+            answer = await client.post(
+                "/v1/predict?task=masked&output=logits", content=ROW, headers=HEADERS
+            )
+        except httpx2.TransportError as error:
+            return repr(error)
+        return answer.content.hex() if answer.status_code == 200 else answer.text
+
+    async def keep_asking() -> None:
+        async with httpx2.AsyncClient(base_url=url, timeout=20) as client:
+            while not work.done():
+                outcomes[await ask(client)] += 1
+
+    await asyncio.gather(work, *(keep_asking() for _ in range(8)))
+    return outcomes
+
+
+def test_rolling_restart_under_load_fails_no_request(store: Store, tmp_path: Path) -> None:
+    folder = Path(str(store.files))
+    settings = {"DRAIN_SECONDS": "0.5"}
+    services = [ServiceProcess(folder, **settings) for _ in range(2)]
+    ends: list[int] = []
+
+    def roll() -> None:
+        for service in services * 2:
+            time.sleep(0.5)
+            ends.append(service.stop())
+            service.start()
+        time.sleep(0.5)
+
+    async def load(url: str) -> Counter[str]:
+        return await under_load(url, asyncio.ensure_future(asyncio.to_thread(roll)))
+
+    try:
+        for service in services:
+            service.start()
+        with nginx_before(services, tmp_path) as url:
+            outcomes = asyncio.run(load(url))
+    finally:
+        for service in services:
+            service.stop()
+    print(f"{outcomes.total()} requests over four restarts")
+    assert ends == [0, 0, 0, 0]
+    # The same bits every time, from either replica.
+    assert len(outcomes) == 1, outcomes
+    assert outcomes.total() > 200
+
+
+def test_killed_replica_costs_no_request_that_asks_again(store: Store, tmp_path: Path) -> None:
+    folder = Path(str(store.files))
+    services = [ServiceProcess(folder) for _ in range(2)]
+
+    def kill_one() -> None:
+        time.sleep(0.5)
+        assert services[0].process is not None
+        services[0].process.kill()
+        time.sleep(2)
+
+    async def load(url: str) -> Counter[str]:
+        return await under_load(url, asyncio.ensure_future(asyncio.to_thread(kill_one)))
+
+    try:
+        for service in services:
+            service.start()
+        with nginx_before(services, tmp_path) as url:
+            outcomes = asyncio.run(load(url))
+    finally:
+        for service in services:
+            service.stop()
+    assert len(outcomes) == 1, outcomes
+    assert outcomes.total() > 100

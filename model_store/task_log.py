@@ -66,8 +66,9 @@ class TaskLog(LogIndex):
         change, and is to be begun again then.
         """
         self.refresh()
-        places = tuple(self.current.items())
-        if task_ids is not None:
+        if task_ids is None:
+            places = tuple(self.current.items())
+        else:
             found = ((task_id, self.current.get(task_id)) for task_id in task_ids)
             named = [(task_id, place) for task_id, place in found if place is not None]
             places = tuple(sorted(named, key=itemgetter(1)))

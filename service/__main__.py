@@ -46,6 +46,7 @@ def main() -> None:
         log_config=None,
         server_header=False,
         forwarded_allow_ips=settings.trusted_proxies,
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     DrainingServer(config, readiness, settings.drain_seconds).run()

@@ -128,6 +128,9 @@ class Settings(BaseSettings):
     samples by `traceparent`; to where `OTEL_EXPORTER_OTLP_ENDPOINT` says. 0: none. Needs the extra
     `tracing`."""
 
+    keep_alive_seconds: int = Field(default=75, ge=1, le=3600)
+    """How long a connection stays open on which nothing is asked. Longer than proxies keep theirs,
+    or they ask on one that was just closed; 60 seconds are common."""
     drain_seconds: float = Field(default=0, ge=0, le=600)
     """After SIGTERM, how long requests are still taken while /readyz says 503."""
     shutdown_seconds: int = Field(default=20, ge=1, le=600)

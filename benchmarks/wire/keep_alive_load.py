@@ -67,13 +67,14 @@ class Load:
                 pass
             connection.settimeout(None)  # with one, Python asks the kernel before every call
             self._poll.register(connection, select.EPOLLIN)
-        self._idle = list(self._connections)
+        # Longest idle first: a server may close what it has not heard of for some seconds.
+        self._idle = deque(self._connections)
 
     def ask(self, seconds: float) -> int:
         """Answers within that time; each connection asks again as soon as it is answered."""
         count, deadline = 0, time.perf_counter() + seconds
         while self._idle:
-            self._send(self._idle.pop())
+            self._send(self._idle.popleft())
         while time.perf_counter() < deadline:
             for number, _ in self._poll.poll(_PATIENCE_SECONDS):
                 if self._answered(number):
@@ -98,7 +99,7 @@ class Load:
                 waiting.append(next_due)
                 next_due += random.expovariate(rate)
             while waiting and self._idle:
-                number = self._idle.pop()
+                number = self._idle.popleft()
                 due_at[number] = waiting.popleft()
                 self._send(number)
             for number, _ in self._poll.poll(0):

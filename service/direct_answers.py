@@ -6,9 +6,9 @@ and counts as the application would.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from time import perf_counter
+from typing import NamedTuple
 
 from service.engine.predictor import Begun, Prediction, Predictor
 from service.engine.waiting import Outcome
@@ -27,8 +27,7 @@ Headers = Mapping[bytes, bytes]
 Lines = Sequence[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where a request goes: a route, with the parts of the path by name, and the query."""
 
     route: RawRoute
@@ -55,25 +54,24 @@ class DirectAnswers:
         self.proxies = proxies
         self.timeout_ms = timeout_ms
         self._most_bytes = min(MOST_BYTES, max_body_bytes)
-        self._target_of = lru_cache(_REMEMBERED_URLS)(self._found)
+        self.target = lru_cache(_REMEMBERED_URLS)(self._target)
+        """Where a POST of that URL goes; None where it is not for here."""
 
-    def target(self, url: bytes, headers: Headers) -> Target | None:
-        """Where a POST of these headers goes; None where it is not for here."""
+    def wants(self, headers: Headers) -> bool:
+        """Whether a POST of these headers may be for here."""
         length = headers.get(b"content-length", b"")
-        if (
-            not length.isdigit()
-            or len(length) > 8
-            or int(length) > self._most_bytes
-            or b"transfer-encoding" in headers
-            or b"content-encoding" in headers
-            or b"expect" in headers
-            or b"upgrade" in headers
-            or not is_raw(headers)
-        ):
-            return None
-        return self._target_of(url)
+        return (
+            length.isdigit()
+            and len(length) <= 8
+            and int(length) <= self._most_bytes
+            and b"transfer-encoding" not in headers
+            and b"content-encoding" not in headers
+            and b"expect" not in headers
+            and b"upgrade" not in headers
+            and is_raw(headers)
+        )
 
-    def _found(self, url: bytes) -> Target | None:
+    def _target(self, url: bytes) -> Target | None:
         raw_path, _, query = url.partition(b"?")
         if b"%" in raw_path or b"#" in url or not raw_path.isascii():
             return None

@@ -41,8 +41,8 @@ class DirectProtocol(HttpToolsProtocol):
         self._direct = direct
         self._reading: _Exchange | None = None
         self._waiting: _Exchange | None = None
-        self._last: tuple[bytes, list[tuple[bytes, bytes]], Target | None, Headers]
-        self._last = b"", [], None, {}
+        self._last: tuple[list[tuple[bytes, bytes]], Headers | None] = [], None
+        """The last request's headers, and the same by name where they are wanted here."""
         self._default_lines: tuple[object, bytes] = None, b""
 
     def on_message_begin(self) -> None:
@@ -116,15 +116,16 @@ class DirectProtocol(HttpToolsProtocol):
             or self.parser.get_http_version() != "1.1"
         ):
             return None
-        # Most connections ask for the same again and again.
-        if self._last[0] != self.url or self._last[1] != self.headers:
+        # Most connections ask in the same way again and again.
+        if self._last[0] != self.headers:
             headers = dict(self.headers)
             # Where one is sent twice, what that means is not for here to say.
             alone = len(headers) == len(self.headers)
-            target = self._direct.target(self.url, headers) if alone else None
-            self._last = self.url, self.headers, target, headers
-        _, _, target, known = self._last
-        return None if target is None else _Exchange(self._direct, target, known, self)
+            self._last = self.headers, headers if alone and self._direct.wants(headers) else None
+        _, wanted = self._last
+        if wanted is None or (target := self._direct.target(self.url)) is None:
+            return None
+        return _Exchange(self._direct, target, wanted, self)
 
     def _begin_the_ordinary_way(self) -> None:
         url, headers, expects = self.url, self.headers, self.expect_100_continue

@@ -33,6 +33,7 @@ from service.telemetry import Telemetry
 _REQUESTS_A_TASK = 10
 """In a window of popularity, for each task that fits the cache, as TinyLFU has it."""
 _LEAST_WINDOW = 1024
+_ALLOCATIONS_BETWEEN_COLLECTIONS = 10_000
 
 
 @dataclass
@@ -61,6 +62,8 @@ class Engine:
         # third of a second, again and again, where there are a hundred thousand tasks.
         gc.collect()
         gc.freeze()
+        # Requests leave no circles behind, so it is enough to look for some now and then.
+        gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS)
         if self.fleet is not None:
             self.fleet.nudges.start(self.follower.nudge)
 

@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import inf
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,7 @@ Answer: TypeAlias = Rows | Exception
 Payload = TypeVar("Payload")
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """On whose behalf, and until when: the engine is fair between callers."""
 
     caller: str
@@ -27,8 +25,7 @@ class Terms:
         return Terms(self.caller, min(self.deadline, time.monotonic() + timeout_ms / 1000))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[Payload]):
+class Entry(NamedTuple, Generic[Payload]):
     """Rows `[n, row_length]` of one task; equal keys mean equal payloads."""
 
     key: str

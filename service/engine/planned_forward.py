@@ -21,7 +21,7 @@ from service.telemetry import Telemetry
 ComposeTask = Callable[[RegisteredTask], ComposedWeights]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Work:
     """A task, with its composed weights where they are at hand: a reader of them keeps them."""
 

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from math import inf
 from time import perf_counter
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,7 @@ from service.telemetry import Telemetry
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """Logits `[n, C]` of the task that answered; no task and no logits where it abstained."""
 
     task: RegisteredTask | None

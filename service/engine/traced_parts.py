@@ -20,7 +20,7 @@ from service.engine.task_table import RegisteredTask
 from service.engine.timeline import Timeline, current_timeline
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TracedWork(Work):
     """Work whose request is traced."""
 

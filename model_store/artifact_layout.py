@@ -23,7 +23,7 @@ from model_store.tensor_bytes import read_header, read_json
 _MOST_FORMS = 4096
 _LONGEST_CLASS_NAME = 256
 
-_DTYPES: dict[str, np.dtype[Any]] = {
+TENSOR_DTYPES: dict[str, np.dtype[Any]] = {
     "F16": np.dtype(np.float16),
     "I8": np.dtype(np.int8),
     "U8": np.dtype(np.uint8),
@@ -85,8 +85,9 @@ class _Header(NamedTuple):
         """0 where the classes are not what a record may have."""
         if isinstance(self.classes, int):
             return self.classes
-        named = all(0 < len(name) <= _LONGEST_CLASS_NAME for name in self.classes)
-        return len(self.classes) if named else 0
+        names = self.classes
+        named = all(0 < len(one) <= _LONGEST_CLASS_NAME and one.isprintable() for one in names)
+        return len(names) if named and len(set(names)) == len(names) else 0
 
 
 class LayoutReader:
@@ -150,6 +151,6 @@ def _header(content: bytes | memoryview) -> _Header | None:
 
 def _places(tensors: dict[str, Any]) -> tuple[TensorPlace, ...]:
     return tuple(
-        TensorPlace(name, _DTYPES[said["dtype"]], tuple(said["shape"]), said["data_offsets"][0])
+        TensorPlace(name, TENSOR_DTYPES[said["dtype"]], tuple(said["shape"]), said["data_offsets"][0])
         for name, said in tensors.items()
     )

@@ -1,6 +1,7 @@
 """Whether an artifact can serve on a store's network: fingerprints, shapes, types, values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,8 +11,8 @@ from model_store.errors import IncompatibleBackbone, InvalidArtifact
 from model_store.network import FrozenNetwork
 from model_store.statistics_tensor import expected_statistics
 from model_store.supermask_tensors import expected_masks
-from model_store.task_artifact import TaskArtifact
-from model_store.task_record import MadeFor
+from model_store.task_artifact import TaskArtifact, TaskKind, TaskValues, kind_of
+from model_store.task_record import MadeFor, TaskRecord
 
 _MAX_MULTIPLIER = 1e4
 _MAX_MEAN = 1e4
@@ -23,39 +24,60 @@ _ShapeAndType = tuple[tuple[int | None, ...], torch.dtype]
 
 def check_artifact(network: FrozenNetwork, artifact: TaskArtifact) -> None:
     """Raise `IncompatibleBackbone` or `InvalidArtifact` where the artifact cannot serve here."""
-    _check_fingerprints(network, artifact)
-    classes = len(artifact.record.classes)
-    if classes > network.manifest.backbone.outputs:
-        raise InvalidArtifact(
-            f"{classes} classes, but the backbone has {network.manifest.backbone.outputs} outputs"
-        )
-    _check_tensors(artifact.tensors, _expected_tensors(network, artifact))
-    if artifact.kind != "supermask":
-        _check_coefficients(network, artifact)
-    elif artifact.record.made_for.bank is not None:
-        raise InvalidArtifact("a dedicated supermask uses no bank, but its record names one")
-    _check_supermask(network, artifact)
-    _check_statistics(network, artifact)
+    for problem in problems(network, artifact.record, artifact.tensors):
+        raise problem
 
 
-def _check_fingerprints(network: FrozenNetwork, artifact: TaskArtifact) -> None:
-    made_for = artifact.record.made_for
+def problems(
+    network: FrozenNetwork, record: TaskRecord | None, tensors: Mapping[str, Tensor]
+) -> Iterator[IncompatibleBackbone | InvalidArtifact]:
+    """All that keeps an artifact from serving here, or its tensors, where its record is unknown.
+
+    Values are judged where every tensor has the shape and type that it should have.
+    """
+    task = _Values(kind_of(tensors), tensors)
+    if record is not None:
+        yield from _wrong_record(network, record, task)
+    wrong = [*_wrong_tensors(tensors, _expected_tensors(network, task))]
+    yield from wrong
+    if not wrong:
+        if task.kind != "supermask":
+            yield from _wrong_coefficients(network, task)
+        yield from _wrong_supermask(network, task)
+        yield from _wrong_statistics(network, task)
+
+
+@dataclass(frozen=True)
+class _Values:
+    kind: TaskKind
+    tensors: Mapping[str, Tensor]
+
+
+def _wrong_record(
+    network: FrozenNetwork, record: TaskRecord, task: TaskValues
+) -> Iterator[IncompatibleBackbone | InvalidArtifact]:
+    made_for = record.made_for
     here = MadeFor.of(network.manifest, uses_bank=True)
-    uses_bank = artifact.kind != "supermask"
+    uses_bank = task.kind != "supermask"
     for what, expected, actual in (
         ("weights", here.weights, made_for.weights),
         ("preprocessing", here.preprocessing, made_for.preprocessing),
         ("bank", here.bank if uses_bank else made_for.bank, made_for.bank),
     ):
         if expected != actual:
-            raise IncompatibleBackbone(
+            yield IncompatibleBackbone(
                 f"the artifact was made for another store: expected the {what} fingerprint "
                 f"{expected}, got {actual or 'none'}"
             )
+    classes, outputs = len(record.classes), network.manifest.backbone.outputs
+    if classes > outputs:
+        yield InvalidArtifact(f"{classes} classes, but the backbone has {outputs} outputs")
+    if not uses_bank and made_for.bank is not None:
+        yield InvalidArtifact("a dedicated supermask uses no bank, but its record names one")
 
 
-def _expected_tensors(network: FrozenNetwork, artifact: TaskArtifact) -> dict[str, _ShapeAndType]:
-    tensors, kind = artifact.tensors, artifact.kind
+def _expected_tensors(network: FrozenNetwork, task: TaskValues) -> dict[str, _ShapeAndType]:
+    tensors, kind = task.tensors, task.kind
     expected: dict[str, _ShapeAndType] = {}
     if kind != "supermask":
         expected |= expected_coefficients(tensors, network.used_by(kind))
@@ -63,49 +85,54 @@ def _expected_tensors(network: FrozenNetwork, artifact: TaskArtifact) -> dict[st
     return expected | expected_statistics(network.statistics)
 
 
-def _check_coefficients(network: FrozenNetwork, artifact: TaskArtifact) -> None:
+def _wrong_coefficients(network: FrozenNetwork, task: TaskValues) -> Iterator[InvalidArtifact]:
     try:
-        values = network.coefficients(artifact)
+        values = network.coefficients(task)
     except ValueError as error:
-        raise InvalidArtifact(f"coefficients: {error}") from error
+        yield InvalidArtifact(f"coefficients: {error}")
+        return
     if not bool(torch.isfinite(values).all()):
-        raise InvalidArtifact("coefficients must be finite, got NaN or infinity")
-    if float(values.abs().max()) > _MAX_MULTIPLIER:
-        raise InvalidArtifact(f"coefficients must lie within ±{_MAX_MULTIPLIER:g}")
+        yield InvalidArtifact("coefficients must be finite, got NaN or infinity")
+    elif float(values.abs().max()) > _MAX_MULTIPLIER:
+        yield InvalidArtifact(f"coefficients must lie within ±{_MAX_MULTIPLIER:g}")
 
 
-def _check_supermask(network: FrozenNetwork, artifact: TaskArtifact) -> None:
+def _wrong_supermask(network: FrozenNetwork, task: TaskValues) -> Iterator[InvalidArtifact]:
     try:
-        network.supermask(artifact)
+        network.supermask(task)
     except ValueError as error:
-        raise InvalidArtifact(f"supermask: {error}") from error
+        yield InvalidArtifact(f"supermask: {error}")
 
 
-def _check_statistics(network: FrozenNetwork, artifact: TaskArtifact) -> None:
-    values = network.task_statistics(artifact)
+def _wrong_statistics(network: FrozenNetwork, task: TaskValues) -> Iterator[InvalidArtifact]:
+    values = network.task_statistics(task)
     for layer in network.statistics:
         mean, variance = values[layer.mean], values[layer.variance]
         if not bool((torch.isfinite(mean) & (mean.abs() <= _MAX_MEAN)).all()):
-            raise InvalidArtifact(f"{layer.mean}: means must be finite and within ±{_MAX_MEAN:g}")
+            yield InvalidArtifact(f"{layer.mean}: means must be finite and within ±{_MAX_MEAN:g}")
         if not bool((torch.isfinite(variance) & (variance > 0)).all()):
-            raise InvalidArtifact(f"{layer.variance}: variances must be finite and above 0")
+            yield InvalidArtifact(f"{layer.variance}: variances must be finite and above 0")
 
 
-def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, _ShapeAndType]) -> None:
+def _wrong_tensors(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, _ShapeAndType]
+) -> Iterator[InvalidArtifact]:
     if set(tensors) != set(expected):
         missing, extra = set(expected) - set(tensors), set(tensors) - set(expected)
-        raise InvalidArtifact(
+        yield InvalidArtifact(
             f"tensors that are missing: {_few(missing)}; not expected: {_few(extra)}"[:500]
         )
     for name, (shape, dtype) in expected.items():
-        actual = tensors[name]
+        actual = tensors.get(name)
+        if actual is None:
+            continue
         lengths = tuple(actual.shape)
         fits = len(lengths) == len(shape) and all(
             wanted in (None, length) for wanted, length in zip(shape, lengths, strict=True)
         )
         if not fits or actual.dtype != dtype:
             wanted = ["any" if length is None else length for length in shape]
-            raise InvalidArtifact(
+            yield InvalidArtifact(
                 f"{name}: expected {dtype} {wanted}, got {actual.dtype} {list(lengths)}"[:500]
             )
 

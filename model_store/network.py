@@ -158,7 +158,7 @@ class FrozenNetwork:
         """The layers for which a task of that kind has a dedicated mask."""
         return {"coefficients": (), "hybrid": self.layers[-1:], "supermask": self.layers}[kind]
 
-    def supermask(self, artifact: TaskTensors) -> dict[str, Tensor]:
+    def supermask(self, artifact: TaskValues) -> dict[str, Tensor]:
         """The dedicated mask of each layer that has one, bool, in the layer's shape."""
         return supermask_of(artifact.tensors, self.masked_by(artifact.kind))
 

@@ -5,17 +5,17 @@ Parses bytes from strangers: no pickle, no paths, every length checked before it
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import safetensors.torch
 from pydantic import ValidationError
 from torch import Tensor
 
 from model_store.coefficient_tensors import COEFFICIENTS
-from model_store.errors import CorruptArtifact, InvalidTaskName
+from model_store.errors import CorruptArtifact, InvalidTaskName, StoreError
 from model_store.supermask_tensors import is_mask
 from model_store.task_record import TaskRecord
 from model_store.tensor_bytes import read_metadata, read_tensors
@@ -28,6 +28,9 @@ KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
 
 METADATA_KEY = "impress_task"
 """Under which a safetensors file's metadata hold the record."""
+
+_MOST_PROBLEMS = 20
+_LONGEST_PATH = 200
 
 _TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -64,6 +67,14 @@ class TaskTensors(TaskValues, Protocol):
         """Of the task's artifact."""
 
 
+def kind_of(tensors: Iterable[str]) -> TaskKind:
+    """What a task's tensors of these names are."""
+    names = set(tensors)
+    if COEFFICIENTS not in names:
+        return "supermask"
+    return "hybrid" if any(map(is_mask, names)) else "coefficients"
+
+
 @dataclass(frozen=True)
 class TaskArtifact:
     """A task: its record, and quantised coefficients, a dedicated supermask, or both.
@@ -78,9 +89,7 @@ class TaskArtifact:
     @property
     def kind(self) -> TaskKind:
         """What its tensors are."""
-        if COEFFICIENTS not in self.tensors:
-            return "supermask"
-        return "hybrid" if any(map(is_mask, self.tensors)) else "coefficients"
+        return kind_of(self.tensors)
 
     @property
     def tensor_bytes(self) -> int:
@@ -101,23 +110,56 @@ class TaskArtifact:
         return hashlib.sha256(self.content).hexdigest()
 
 
+class ArtifactParts(NamedTuple):
+    """What was found in bytes that should be an artifact, and all that is wrong with their form."""
+
+    record: TaskRecord | None
+    tensors: Mapping[str, Tensor] | None
+    problems: tuple[StoreError, ...]
+
+    def whole(self) -> TaskArtifact:
+        """The artifact. Raises the first problem."""
+        for problem in self.problems:
+            raise problem
+        assert self.record is not None
+        assert self.tensors is not None
+        return TaskArtifact(self.record, self.tensors)
+
+
 def parse_artifact(data: bytes) -> TaskArtifact:
     """An artifact from bytes. Raises `CorruptArtifact`; values and shapes are not judged here."""
+    return artifact_parts(data).whole()
+
+
+def artifact_parts(data: bytes) -> ArtifactParts:
+    """As much of an artifact as safetensors bytes hold; every problem is a `CorruptArtifact`."""
     try:
         tensors = read_tensors(data)
         metadata = read_metadata(data)
     except ValueError as error:
-        raise CorruptArtifact(str(error)) from error
+        return ArtifactParts(None, None, (CorruptArtifact(str(error)),))
+    problems: list[StoreError] = []
     if set(metadata) != {METADATA_KEY}:
         found = ", ".join(sorted(metadata)) or "none"
-        raise CorruptArtifact(f"expected the metadata {METADATA_KEY!r} alone, got {found}"[:500])
+        said = f"expected the metadata {METADATA_KEY!r} alone, got {found}"
+        problems.append(CorruptArtifact(said[:500]))
+    if METADATA_KEY not in metadata:
+        return ArtifactParts(None, tensors, tuple(problems))
     try:
         record = TaskRecord.of_text(metadata[METADATA_KEY])
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or METADATA_KEY
-        raise CorruptArtifact(f"the artifact's record: {where}: {first['msg']}") from error
-    artifact = TaskArtifact(record, tensors)
-    if artifact.content != data:
-        raise CorruptArtifact("the bytes are not in the canonical form that the trainer writes")
-    return artifact
+        problems += map(CorruptArtifact, record_problems(error))
+        return ArtifactParts(None, tensors, tuple(problems))
+    if not problems and TaskArtifact(record, tensors).content != data:
+        said = "the bytes are not in the canonical form that the trainer writes"
+        problems.append(CorruptArtifact(said))
+    return ArtifactParts(record, tensors, tuple(problems))
+
+
+def record_problems(error: ValidationError) -> list[str]:
+    """What is wrong with a record, in words, a field each."""
+    found = []
+    for one in error.errors(include_url=False, include_input=False)[:_MOST_PROBLEMS]:
+        where = ".".join(str(part) for part in one["loc"])[:_LONGEST_PATH] or METADATA_KEY
+        found.append(f"the artifact's record: {where}: {one['msg']}"[:500])
+    return found

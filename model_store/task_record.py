@@ -9,7 +9,15 @@ proves nothing: who makes an artifact writes it.
 import json
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
 
 from model_store.manifest import Manifest, short_fingerprint
 
@@ -18,7 +26,16 @@ _FINGERPRINTS = 3
 
 _Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _ShortFingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-_ClassName = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+def _printable(name: str) -> str:
+    # It goes into terminals, headers of tables and logs.
+    if not name.isprintable():
+        raise ValueError(f"a class name of printable characters expected, got {name[:80]!r}")
+    return name
+
+
+_ClassName = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_printable)]
 
 
 SWAPPED_QUOTES = str.maketrans({"'": '"', '"': "'"})
@@ -93,6 +110,12 @@ class TaskRecord(_Record):
     """How many held-out images the task's network got right, and of how many."""
     provenance: dict[str, str | _Int64 | float] = Field(default={}, max_length=64)
     """How it was made: its data, and what of the recipe differs from the trainer's defaults."""
+
+    @model_validator(mode="after")
+    def _tell_apart(self) -> Self:
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes: a name is there twice")
+        return self
 
     @model_validator(mode="after")
     def _right_of_all(self) -> Self:

@@ -27,7 +27,9 @@ def said(record: TaskRecord) -> dict[str, Any]:
 
 
 @given(
-    classes=st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=5)
+    classes=st.lists(
+        st.text(min_size=1, max_size=4).filter(str.isprintable), min_size=1, max_size=5, unique=True
+    )
     | st.integers(1, 20).map(lambda count: [str(index) for index in range(count)]),
     bank=st.none() | st.just("3" * 16),
     right=st.integers(0, 9),
@@ -49,6 +51,14 @@ def test_a_record_is_read_as_it_was_written(
     read = TaskRecord.of_text(record.to_text())
     assert read == record
     assert read.to_text() == record.to_text()
+
+
+@pytest.mark.parametrize("classes", [("a", "a"), ("a\n",), ("\x1b[31m",), ("\u202ea",)])
+def test_class_names_that_are_not_told_apart_or_not_seen_are_refused(
+    classes: tuple[str, ...],
+) -> None:
+    with pytest.raises(ValidationError, match="class"):
+        record_of(classes=classes)
 
 
 def test_what_is_at_its_default_is_left_out_but_for_the_version() -> None:

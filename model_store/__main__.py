@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from model_store.errors import StoreError
+from model_store.kept_versions import KEPT_VERSIONS
 from model_store.locations import location
 from model_store.store import Store
 from model_store.verify import verify_store
@@ -30,19 +31,27 @@ def verify(store: Folder) -> None:
 
 
 @app.command()
-def compact(store: Folder) -> None:
-    """Drop deleted tasks and earlier versions from the disk, whoever reads or writes meanwhile."""
+def compact(
+    store: Folder,
+    versions: Annotated[
+        int, typer.Option(min=1, max=KEPT_VERSIONS, help="How many of each task stay.")
+    ] = KEPT_VERSIONS,
+) -> None:
+    """Drop deleted tasks and surplus versions from the disk, whoever reads or writes meanwhile.
+
+    A task keeps its current version and those before it; a canary's version always stays.
+    """
     try:
         opened = Store.open(store)
         before = opened.log.whole_bytes
         dropped = opened.unreadable()
-        opened.compact()
+        opened.compact(versions)
     except (StoreError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
     for where, problem in dropped.items():
         typer.echo(f"dropped: {location(store)}/{where}: {problem}")
-    tasks, after = len(opened.log.current), opened.log.whole_bytes
+    tasks, after = len(opened.task_ids()), opened.log.whole_bytes
     typer.echo(f"{tasks} tasks in {after} bytes, {before} before")
 
 

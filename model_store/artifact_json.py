@@ -1,7 +1,7 @@
 """A task artifact written as JSON, for whoever has no safetensors at hand. Writes none itself.
 
-`{"record": {...}, "tensors": {NAME: {"dtype": "F16", "shape": [N], "data": [numbers]}}}`, the record
-with the fields of `TaskRecord`. It becomes the one artifact in bytes, which its hash is of.
+`{"record": {...}, "tensors": {NAME: {"dtype": "F16", "shape": [N], "data": [numbers]}}}`, where the
+record has the fields of `TaskRecord`. It becomes the one artifact in bytes, which its hash is of.
 """
 
 import json

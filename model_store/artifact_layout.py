@@ -151,6 +151,8 @@ def _header(content: bytes | memoryview) -> _Header | None:
 
 def _places(tensors: dict[str, Any]) -> tuple[TensorPlace, ...]:
     return tuple(
-        TensorPlace(name, TENSOR_DTYPES[said["dtype"]], tuple(said["shape"]), said["data_offsets"][0])
+        TensorPlace(
+            name, TENSOR_DTYPES[said["dtype"]], tuple(said["shape"]), said["data_offsets"][0]
+        )
         for name, said in tensors.items()
     )

@@ -5,6 +5,7 @@ StoreError
 ├── StoreExists            a store is there already
 ├── CorruptStore           manifest, bank or list of segments damaged, or of an unknown version
 ├── UnknownTask            no task of that name, or no such version of it
+├── VersionInUse           a version that is to be dropped, and answers
 ├── InvalidTaskName        a name outside the stated alphabet, or a reserved one
 ├── CorruptArtifact        bytes that are no whole artifact, or not what they promise
 ├── InvalidArtifact        a whole artifact whose values or shapes cannot serve
@@ -30,6 +31,10 @@ class CorruptStore(StoreError):
 
 class UnknownTask(StoreError):
     """No task of that name, or no such version of it."""
+
+
+class VersionInUse(StoreError):
+    """A version that is to be dropped is a task's current one, or its canary."""
 
 
 class InvalidTaskName(StoreError):

@@ -5,6 +5,7 @@ For one thread at a time; other processes append and compact meanwhile, and are 
 
 from itertools import takewhile
 
+from model_store.entry_names import beside_entry, is_task, parted
 from model_store.errors import CorruptStore
 from model_store.files import Files
 from model_store.places import Places
@@ -29,6 +30,8 @@ class LogIndex:
         """Their numbers, in the order in which they were written."""
         self.current = Places()
         """Where each task's entry that counts lies, damaged ones too, in the order of writing."""
+        self.beside: dict[str, dict[str, None]] = {}
+        """What is kept beside each task that has anything, in the order of writing."""
         self.unreadable: list[Unreadable] = []
         self.live_bytes = 0
         """Of the current entries, their heads included."""
@@ -140,15 +143,32 @@ class LogIndex:
         return self._watch.goes_on(segment, may_grow)
 
     def _take(self, entry: Entry) -> None:
-        if self._touched is not None:
-            self._touched.add(entry.task_id)
-        before = self.current.pop(entry.task_id, None)
-        if before is not None:
-            self.live_bytes -= before.end - before.start
+        name = entry.task_id
+        self._forget_entry(name)
         if not entry.deletes:
             place = entry.place
             self.live_bytes += place.end - place.start
-            self.current[entry.task_id] = place
+            self.current[name] = place
+            if not is_task(name):
+                task_id, beside = parted(name)
+                self.beside.setdefault(task_id, {})[beside] = None
+        elif name in self.beside:
+            for one in tuple(self.beside[name]):
+                self._forget_entry(beside_entry(name, one))
+
+    def _forget_entry(self, name: str) -> None:
+        if self._touched is not None:
+            self._touched.add(name)
+        before = self.current.pop(name, None)
+        if before is None:
+            return
+        self.live_bytes -= before.end - before.start
+        if not is_task(name):
+            task_id, beside = parted(name)
+            others = self.beside[task_id]
+            del others[beside]
+            if not others:
+                del self.beside[task_id]
 
     def _missing(self, listed: tuple[int, ...]) -> str:
         there = self.files.names(SEGMENTS_FOLDER)

@@ -9,8 +9,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from model_store.entry_names import LONGEST_NAME, checked_entry_name
 from model_store.errors import InvalidTaskName
-from model_store.task_artifact import checked_task_name
 
 SEGMENT_START = b"impress segments 1\n"
 """The first bytes of every segment."""
@@ -25,7 +25,7 @@ _FRONT, _BACK = b"\x89tsk", b"\x98tsk"
 _MARK = re.compile(rb"[\x89\x98]tsk")
 _HEAD = struct.Struct("<4s32sQB")
 _CHECKSUM = struct.Struct("<I")
-_LONGEST_HEAD = _HEAD.size + 128 + _CHECKSUM.size
+_LONGEST_HEAD = _HEAD.size + LONGEST_NAME + _CHECKSUM.size
 _WINDOW_BYTES = 1 << 16
 
 
@@ -41,6 +41,7 @@ class Entry(NamedTuple):
     """One change to one task, whole by its heads; its content is for the reader to hash."""
 
     task_id: str
+    """The task's, or of what is kept beside it: see `entry_names`."""
     content_hash: bytes
     """SHA-256 of the content, 32 bytes; `DELETED` where the task was deleted."""
     segment: int
@@ -153,7 +154,7 @@ def _parsed(data: bytes, at: int) -> tuple[bytes, str, bytes, int] | None:
     if zlib.crc32(data[at:end]) != _CHECKSUM.unpack_from(data, end)[0]:
         return None
     try:
-        task_id = checked_task_name(data[end - named : end].decode("ascii", "replace"))
+        task_id = checked_entry_name(data[end - named : end].decode("ascii", "replace"))
     except InvalidTaskName:
         return None
     return mark, task_id, content_hash, length

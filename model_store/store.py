@@ -6,18 +6,20 @@ a local folder, or under a prefix of an object store.
 """
 
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from model_store.bank_file import BANK_FILE, bank_file
 from model_store.compatibility import check_artifact
+from model_store.entry_names import is_task
 from model_store.errors import (
-    CorruptArtifact,
     CorruptStore,
     StoreExists,
     StoreNotFound,
     UnknownTask,
 )
 from model_store.files import LocalFolder
+from model_store.kept_versions import KEPT_VERSIONS, KeptVersions
 from model_store.locations import files_at
 from model_store.log_writer import SEGMENT_BYTES, Change, LogWriter, Writer
 from model_store.manifest import Manifest
@@ -26,6 +28,7 @@ from model_store.segment_file import DELETED
 from model_store.segment_list import LIST_FILE, SegmentList, segment_path
 from model_store.shared_files import SharedFiles
 from model_store.shared_log_writer import SharedLogWriter
+from model_store.store_versions import Accept, StoreVersions, change_of
 from model_store.task_artifact import TaskArtifact, checked_task_name, parse_artifact
 from model_store.task_log import TaskLog
 
@@ -44,12 +47,14 @@ class Store:
         self.files = files
         self.network = network
         self.log = TaskLog(files)
+        self._kept = KeptVersions(self.log)
         self._segment_bytes = segment_bytes
         self._writer: Writer = (
             LogWriter(self.log, segment_bytes)
             if isinstance(files, LocalFolder)
             else SharedLogWriter(self.log, files, segment_bytes)
         )
+        self.versions = StoreVersions(network, self.log, self._writer, self._kept)
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
@@ -99,7 +104,7 @@ class Store:
     def task_ids(self) -> list[str]:
         """The published tasks, sorted; those of damaged artifacts too."""
         self.log.refresh()
-        return sorted(self.log.current)
+        return sorted(filter(is_task, self.log.current))
 
     def current_hash(self, task_id: str) -> str | None:
         """The content hash of a task's current artifact; None where there is no such task.
@@ -118,17 +123,15 @@ class Store:
         return self._checked(self.log.read_current(checked_task_name(task_id)))
 
     def load_version(self, task_id: str, content_hash: str) -> TaskArtifact:
-        """One version of a task by its content hash; raises as `load` does.
-
-        Earlier versions are there until the store is compacted, and are looked for in all of it.
-        """
+        """One version of a task by its content hash, current or kept; raises as `load` does."""
         return self._checked(self.log.read_version(checked_task_name(task_id), content_hash))
 
     def publish(self, task_id: str, artifact: TaskArtifact) -> bool:
         """Make `artifact` the task's current one; True where the task is new.
 
-        After the return it survives a crash; before it the earlier one stays whole. Raises
-        `InvalidTaskName`, `InvalidArtifact` or `IncompatibleBackbone`, and changes nothing then.
+        After the return it survives a crash; before it the earlier one stays whole, and after it it
+        is kept as a version. Raises `InvalidTaskName`, `InvalidArtifact` or `IncompatibleBackbone`,
+        and changes nothing then.
         """
         return self.publish_many([(task_id, artifact)]) == 1
 
@@ -142,27 +145,29 @@ class Store:
         gathered = 0
         for task_id, artifact in tasks:
             check_artifact(self.network, artifact)
-            content_hash = bytes.fromhex(artifact.content_hash)
-            changes.append(Change(checked_task_name(task_id), content_hash, artifact.content))
+            changes.append(change_of(task_id, artifact))
             gathered += len(artifact.content)
             if gathered > self._segment_bytes // 2:
                 created += self._publish(changes)
                 changes, gathered = [], 0
         return created + self._publish(changes)
 
-    def delete(self, task_id: str) -> None:
-        """Remove a task and all its versions. Raises `UnknownTask`."""
+    def delete(self, task_id: str, accept: Accept = lambda _: None) -> None:
+        """Remove a task and all its versions. Raises `UnknownTask`, and what `accept` does."""
         checked_task_name(task_id)
 
         def decided() -> tuple[list[Change], None]:
             if task_id not in self.log.current:
                 raise UnknownTask(f"no task {task_id!r}")
+            accept(self._kept.current(task_id))
             return [Change(task_id, DELETED, b"")], None
 
         self._writer.change(decided)
 
-    def compact(self) -> None:
-        """Drop deleted tasks, earlier versions and unreadable bytes from the disk."""
+    def compact(self, keep: int = KEPT_VERSIONS) -> None:
+        """Drop deleted tasks, versions beyond `keep` and unreadable bytes from the disk."""
+        if keep < KEPT_VERSIONS:
+            self._writer.change(lambda: (self._kept.surplus(keep), None))
         self._writer.compact_all()
 
     def unreadable(self) -> dict[str, str]:
@@ -177,19 +182,10 @@ class Store:
     def _publish(self, changes: list[Change]) -> int:
         def decided() -> tuple[list[Change], int]:
             created = len({change.task_id for change in changes} - self.log.current.keys())
-            return [change for change in changes if not self._stands(change)], created
+            needed = map(self._kept.replacing, changes)
+            return list(chain.from_iterable(needed)), created
 
         return self._writer.change(decided)
-
-    def _stands(self, change: Change) -> bool:
-        """Whether the task's current artifact is this one already, and whole."""
-        entry = self.log.current_entry(change.task_id)
-        if entry is None or entry.content_hash != change.content_hash:
-            return False
-        try:
-            return self.log.read(entry) == change.content
-        except CorruptArtifact:
-            return False
 
     def _checked(self, data: bytes) -> TaskArtifact:
         artifact = parse_artifact(data)

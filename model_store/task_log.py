@@ -4,10 +4,10 @@ Changes nothing. For one thread at a time, as its index is.
 """
 
 from collections.abc import Callable, Collection, Iterator
-from itertools import chain
 from operator import itemgetter
 from typing import TypeVar
 
+from model_store.entry_names import beside_entry
 from model_store.errors import CorruptArtifact, UnknownTask
 from model_store.log_index import LogIndex
 from model_store.segment_file import SEGMENT_START, Entry, Unreadable
@@ -35,7 +35,7 @@ class TaskLog(LogIndex):
             entry = self.current_entry(task_id)
             return None if entry is None else entry.content_hash.hex()
 
-        return self._up_to_date(found)
+        return self.up_to_date(found)
 
     def read(self, entry: Entry) -> bytes:
         """An entry's content. Raises as `current_entry` does."""
@@ -43,19 +43,24 @@ class TaskLog(LogIndex):
 
     def read_current(self, task_id: str) -> bytes:
         """A task's current content. Raises `UnknownTask`, `CorruptArtifact` or `CorruptStore`."""
-        return self._up_to_date(
+        return self.up_to_date(
             lambda: self._read_found(self.current_entry(task_id), f"no task {task_id!r}")
         )
 
     def read_version(self, task_id: str, content_hash: str) -> bytes:
-        """A task's content of that hash, if no compaction has dropped it.
+        """A task's content of that hash, where it is current or kept.
 
-        One that is not current is looked for in all segments. Raises as `read_current` does.
+        Raises as `read_current` does.
         """
         unknown = f"no version {content_hash[:80]} of task {task_id!r}"
-        return self._up_to_date(
-            lambda: self._read_found(self._version(task_id, content_hash), unknown)
-        )
+
+        def found() -> bytes:
+            entry = self.current_entry(task_id)
+            if entry is not None and entry.content_hash.hex() != content_hash:
+                entry = self.current_entry(beside_entry(task_id, content_hash))
+            return self._read_found(entry, unknown)
+
+        return self.up_to_date(found)
 
     def contents(
         self, task_ids: Collection[str] | None = None
@@ -91,7 +96,8 @@ class TaskLog(LogIndex):
         """How many at a segment's end are the beginning of an entry and no more."""
         return self._reader.size(segment) - self._ends[segment]
 
-    def _up_to_date(self, read: Callable[[], Result]) -> Result:
+    def up_to_date(self, read: Callable[[], Result]) -> Result:
+        """What is read of the log as it is now; read again where others compact meanwhile."""
         while True:
             self.refresh()
             try:
@@ -104,17 +110,3 @@ class TaskLog(LogIndex):
         if entry is None:
             raise UnknownTask(unknown)
         return self.read(entry)
-
-    def _version(self, task_id: str, content_hash: str) -> Entry | None:
-        found = self.current_entry(task_id)
-        if found is None or found.content_hash.hex() == content_hash:
-            return found
-        found = None
-        for one in chain.from_iterable(map(self.entries, self.segments)):
-            if isinstance(one, Unreadable) or one.task_id != task_id:
-                continue
-            if one.deletes:
-                found = None
-            elif one.content_hash.hex() == content_hash:
-                found = one
-        return found

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_store.bank_file import BANK_FILE
+from model_store.canary import Canary
 from model_store.compatibility import check_artifact
+from model_store.entry_names import CANARY, is_task, parted
 from model_store.errors import CorruptArtifact, CorruptStore, StoreError
 from model_store.files import TEMPORARY_PREFIX
 from model_store.log_writer import LOCK_FILE, leftovers
@@ -46,7 +48,8 @@ def verify_store(folder: Path) -> Verification:
     damaged: set[Entry] = set()
     for segment in store.log.segments:
         findings += _segment_findings(store, segment, damaged)
-    whole = len(store.log.current.keys() - {entry.task_id for entry in damaged})
+    tasks = set(filter(is_task, store.log.current))
+    whole = len(tasks - {entry.task_id for entry in damaged})
     return Verification(whole, tuple(findings))
 
 
@@ -94,7 +97,10 @@ def _content_problem(store: Store, entry: Entry) -> str | None:
     except CorruptArtifact as error:
         return str(error).removeprefix(f"{segment_path(entry.segment)}: ")
     try:
-        check_artifact(store.network, parse_artifact(data))
+        if parted(entry.task_id)[1] == CANARY:
+            Canary.from_bytes(data)
+        else:
+            check_artifact(store.network, parse_artifact(data))
     except StoreError as error:
         return f"task {entry.task_id!r} at byte {entry.start}: {error}"
     return None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from model_store.canary import Canary
 from model_store.errors import StoreExists, StoreNotFound, UnknownTask
 from model_store.locations import location
 from model_store.network import FrozenNetwork
@@ -60,7 +61,7 @@ def test_changes_by_one_are_there_for_another(
     assert one.load_version("a", artifacts[0].content_hash).content == artifacts[0].content
     with pytest.raises(UnknownTask):
         one.delete("c")
-    one.compact()
+    one.compact(keep=1)
     assert Store.open(place).load("b").content == artifacts[2].content
     with pytest.raises(UnknownTask):
         other.load_version("a", artifacts[0].content_hash)
@@ -141,3 +142,23 @@ def test_object_store_that_cannot_be_reached_is_told_of_in_a_sentence(
     assert listed.returncode == 2
     assert listed.stderr.startswith(f"error: [Errno 5] {location(place)}/manifest.json")
     assert "Traceback" not in listed.stderr
+
+
+def test_versions_and_canary_of_one_are_there_for_another(
+    place: Path, network: FrozenNetwork, artifacts: list[TaskArtifact]
+) -> None:
+    one, other = Store.create(place, network), Store.open(place)
+    for artifact in artifacts[:3]:
+        one.publish("a", artifact)
+    hashes = [artifact.content_hash for artifact in artifacts]
+    canary = Canary(version=hashes[0], share=0.5)
+    other.versions.set_canary("a", canary)
+    other.versions.add("a", artifacts[3])
+    one.compact(keep=2)
+    for opened in (one, other, Store.open(place)):
+        assert opened.versions.of("a") == [hashes[0], hashes[3], hashes[2]]
+        assert opened.versions.canary("a") == canary
+        assert opened.load_version("a", hashes[0]).content == artifacts[0].content
+    one.delete("a")
+    assert other.versions.canary("a") is None
+    assert verify_store(place).findings == ()

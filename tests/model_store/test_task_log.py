@@ -115,7 +115,7 @@ def test_unreadable_bytes_keep_a_log_from_being_compacted_unasked(tmp_path: Path
     with writer.changing():
         writer.append([change("a", b"content")])
     path = tmp_path / segment_path(1)
-    path.write_bytes(path.read_bytes() + b"?" * 200)
+    path.write_bytes(path.read_bytes() + b"?" * 400)
     for turn in range(30):
         with writer.changing():
             writer.append([change("b", b"%d" % turn * 30)])

@@ -33,6 +33,7 @@ from service.routes.model_repository import model_repository_router
 from service.routes.open_inference import open_inference_router
 from service.routes.predict import predict_router
 from service.routes.raw_predict import raw_predict_route
+from service.routes.task_versions import task_versions_router
 from service.routes.tasks import tasks_router
 from service.settings import Settings
 from service.telemetry import Telemetry
@@ -96,6 +97,7 @@ def create_app(settings: Settings, readiness: Readiness) -> Application:
     )
     app.include_router(predict_router(engine, settings))
     app.include_router(tasks_router(engine))
+    app.include_router(task_versions_router(engine))
     answers = RawAnswers(engine.predictor, settings.request_timeout_ms)
     infer = infer_routes(engine, settings)
     app.include_router(open_inference_router(models, infer, answers))

@@ -117,7 +117,7 @@ class DirectCall(ABC):
             if call.task is None or call.timeout_ms is not None:
                 return False
             self._answer, self._task = call.answer, call.task
-            self._begun = direct.predictor.begin(call.task, call.rows, terms, self)
+            self._begun = direct.predictor.begin(call.task, call.rows, terms, self, call.version)
         except Exception as error:  # the boundary: whatever it is, the caller is told
             direct.observer.begin()
             self._refuse(error)

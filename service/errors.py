@@ -5,6 +5,7 @@ ServiceError
 ├── InvalidInput           understood, but with values that cannot be predicted on
 ├── UnsupportedMedia       a content type that this route does not take
 ├── BodyTooLarge           more bytes than the settings allow
+├── PreconditionFailed     the task is not at the version that the request goes by
 ├── StaysLoaded            a task that is to be unloaded: none ever is
 ├── DeadlinePassed         the request's own time was over before its answer was there
 ├── CallerLeft             nobody is there any more to be answered
@@ -34,6 +35,10 @@ class UnsupportedMedia(ServiceError):
 
 class BodyTooLarge(ServiceError):
     """More bytes than the settings allow."""
+
+
+class PreconditionFailed(ServiceError):
+    """The task is not at the version that the request said it must be, or is there already."""
 
 
 class StaysLoaded(ServiceError):

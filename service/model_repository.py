@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from model_store.errors import UnknownTask
 from service.engine.engine import Engine
-from service.engine.registry import TaskRegistry
+from service.engine.task_table import RegisteredTask
 from service.errors import StaysLoaded
 
 AUTO = "auto"
@@ -28,15 +28,14 @@ class IndexedModel(NamedTuple):
     reason: str = ""
 
 
-def check_version(registry: TaskRegistry, task: str, version: str) -> None:
-    """Raises `UnknownTask` where the live version is another: older ones are not kept."""
-    live = "none" if task == AUTO else registry.get(task).version
-    if version != live:
-        raise UnknownTask(f"no version {version[:80]!r} of {task[:160]!r}; the live one is {live}")
+def check_no_version(version: str | None) -> None:
+    """Raises `UnknownTask` where a version of `auto` is named: it has none."""
+    if version:
+        raise UnknownTask(f"no version {version[:80]!r} of {AUTO!r}: it has none")
 
 
 class ModelRepository:
-    """Metadata, readiness and index; a version that is "" is whichever is live."""
+    """Metadata, readiness and index; a version that is "" is the live one."""
 
     def __init__(self, engine: Engine) -> None:
         self._registry = engine.registry
@@ -47,14 +46,15 @@ class ModelRepository:
         """Name, version and extensions of the server."""
         return {"name": "impress", "version": version("impress"), "extensions": list(EXTENSIONS)}
 
-    def metadata(self, name: str, version: str = "") -> dict[str, Any]:
+    async def metadata(self, name: str, version: str = "") -> dict[str, Any]:
         """Inputs and outputs of a model, -1 for a free dimension. Raises `UnknownTask`."""
-        if version:
-            check_version(self._registry, name, version)
         versions, classes = [], -1
-        if name != AUTO:
-            task = self._registry.get(name)
-            versions, classes = [task.version], len(task.classes)
+        if name == AUTO:
+            check_no_version(version)
+        else:
+            task = await self._task(name, version)
+            versions = await self._registry.versions.of(name)
+            classes = len(task.classes)
         return {
             "name": name,
             "versions": versions,
@@ -67,14 +67,19 @@ class ModelRepository:
             ],
         }
 
-    def check_ready(self, name: str, version: str = "") -> None:
+    async def check_ready(self, name: str, version: str = "") -> None:
         """Raises `UnknownTask` where the model cannot be predicted with."""
+        if name == AUTO:
+            check_no_version(version)
+            if not len(self._registry):
+                raise UnknownTask("no task is registered, so none can be inferred")
+        else:
+            await self._task(name, version)
+
+    async def _task(self, name: str, version: str) -> RegisteredTask:
         if version:
-            check_version(self._registry, name, version)
-        if name != AUTO:
-            self._registry.get(name)
-        elif not len(self._registry):
-            raise UnknownTask("no task is registered, so none can be inferred")
+            return await self._registry.versions.get(name, version)
+        return self._registry.get(name)
 
     def index(self, only_ready: bool = False) -> Iterator[IndexedModel]:
         """Every task in order of its name, then what cannot serve; may be read on any thread."""

@@ -34,7 +34,9 @@ class RawAnswers:
             if call.task is None:
                 prediction = await self._predictor.infer(call.rows, "short-list", terms)
             else:
-                prediction = await self._predictor.predict(call.task, call.rows, terms)
+                prediction = await self._predictor.predict(
+                    call.task, call.rows, terms, call.version
+                )
         return call.answer(prediction)
 
 

@@ -41,6 +41,8 @@ class RawCall:
     answer: Callable[[Prediction], RawAnswer]
     timeout_ms: float | None = None
     """What its body, beside the headers, says of how long the answer may take."""
+    version: str | None = None
+    """Of the task, by its content hash; None is whichever answers."""
 
 
 Read = Callable[[RawRequest], RawCall]

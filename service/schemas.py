@@ -1,16 +1,17 @@
 """What goes over the wire, as the documentation shows it and as bodies are checked."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from model_store.task_artifact import TaskKind
 from service.engine.task_identifier import Method
 from service.open_inference_schemas import IndexRequest, InferRequest, LoadRequest
 from service.settings import MAX_TIMEOUT_MS
 
 
-class _Wire(BaseModel):
+class Wire(BaseModel):
+    """Its fields and no others."""
+
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
@@ -22,7 +23,7 @@ _ROWS: dict[str, Any] = {
 }
 
 
-class PredictRequest(_Wire):
+class PredictRequest(Wire):
     """Rows to predict on; without a task the service infers it."""
 
     task: str | None = None
@@ -33,14 +34,14 @@ class PredictRequest(_Wire):
     """How to infer the task; without meaning where the task is given."""
 
 
-class LabelledProbability(_Wire):
+class LabelledProbability(Wire):
     """One row's answer."""
 
     label: str
     probability: float
 
 
-class CandidateEntropy(_Wire):
+class CandidateEntropy(Wire):
     """A task that was considered."""
 
     task: str
@@ -48,7 +49,7 @@ class CandidateEntropy(_Wire):
     """Mean over the rows of the entropy of the task's own answer."""
 
 
-class Inference(_Wire):
+class Inference(Wire):
     """How the task was inferred."""
 
     method: Method
@@ -62,7 +63,7 @@ class Inference(_Wire):
     """True where the margin is below the operator's threshold: there are no predictions then."""
 
 
-class PredictResponse(_Wire):
+class PredictResponse(Wire):
     """The answer for all rows, in their order."""
 
     task: str | None
@@ -74,39 +75,21 @@ class PredictResponse(_Wire):
     """Only where the task was inferred."""
 
 
-class TaskSummary(_Wire):
-    """A task as the list shows it."""
+class TensorJson(Wire):
+    """A tensor in JSON."""
 
-    task: str
-    version: str
-    """Content hash of its artifact."""
-    kind: TaskKind
-    """Coefficients over the bank, a supermask, or a hybrid: a supermask of its own in the last
-    layer and coefficients in all others."""
+    dtype: Literal["F16", "I8", "U8", "U16", "I32"]
+    shape: list[int]
+    data: list[float]
+    """Row after row, without nesting; whole numbers but for F16, which others are rounded to."""
 
 
-class TaskList(_Wire):
-    """A page of tasks, in order of their names."""
+class ArtifactJson(Wire):
+    """A task artifact in JSON: the fields that the safetensors file has."""
 
-    tasks: list[TaskSummary]
-    next_cursor: str | None
-    """Pass it as `cursor` for the next page; null on the last."""
-
-
-class TaskDetails(TaskSummary):
-    """One task."""
-
-    classes: tuple[str, ...]
-    artifact_bytes: int
-    """Size of the whole artifact."""
-    tensor_bytes: int
-    """Size of its coefficients or mask alone."""
-    held_out_accuracy: float | None
-    provenance: dict[str, str | int | float]
-    """Its data, and what of its recipe differs from the trainer's defaults; empty, as the accuracy
-    is null, where the store's current version is another and this one is gone from it."""
-    rows_predicted: int
-    """By this process, since it started or the task was replaced."""
+    record: dict[str, Any]
+    """Its version, classes and `made_for`, and `held_out` and `provenance` where they are known."""
+    tensors: dict[str, TensorJson]
 
 
 class Problem(BaseModel):
@@ -123,6 +106,7 @@ class Problem(BaseModel):
 
 REQUEST_MODELS: tuple[type[BaseModel], ...] = (
     PredictRequest,
+    ArtifactJson,
     InferRequest,
     IndexRequest,
     LoadRequest,

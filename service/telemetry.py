@@ -121,7 +121,7 @@ class Telemetry:
 
         self.task_changes = Counter(
             "impress_task_changes_total",
-            "Changes asked for here, by kind: published, replaced or deleted.",
+            "Changes asked for here, by kind: of tasks, of their versions and of their canaries.",
             ("change",),
             registry=registry,
         )

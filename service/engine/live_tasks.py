@@ -7,7 +7,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 
+from model_store.entry_names import CANARY, beside_entry, is_task, parted
 from model_store.errors import StoreError, UnknownTask
+from service.engine.canaries import Canaries, ServingCanary
+from service.engine.held_versions import HeldVersions
 from service.engine.task_table import RegisteredTask
 from service.telemetry import Telemetry
 
@@ -16,8 +19,11 @@ _VERSION_BYTES = 6
 
 _log = logging.getLogger(__name__)
 
-Taken = tuple[str, RegisteredTask | StoreError | None]
-"""A task with what serves it now, why nothing does, or None: there is no such task any more."""
+Taken = tuple[str, RegisteredTask | ServingCanary | StoreError | None]
+"""A task with what serves it now, why nothing does, or None: there is no such task any more.
+
+So too a canary by its entry's name, and a version that is gone.
+"""
 
 
 class LiveTasks:
@@ -37,6 +43,8 @@ class LiveTasks:
         self._changed = changed
         self._tasks: dict[str, RegisteredTask] = {}
         self._left_out: dict[str, str] = {}
+        self.canaries = Canaries()
+        self.held = HeldVersions()
         self._unreadable: Mapping[str, str] = {}
         self._snapshot: tuple[RegisteredTask, ...] | None = None
         self._version = 0
@@ -60,8 +68,9 @@ class LiveTasks:
         return dict(self._left_out)
 
     def names(self) -> tuple[str, ...]:
-        """Of all tasks, those that are left out included."""
-        return (*self._tasks, *self._left_out)
+        """Of all tasks, those that are left out included, and of what is kept beside them."""
+        canaries = (beside_entry(task_id, CANARY) for task_id in self.canaries)
+        return (*self._tasks, *self._left_out, *canaries, *self.held.names())
 
     def version_of(self, task_id: str) -> str | None:
         """The content hash of a task that serves."""
@@ -81,6 +90,12 @@ class LiveTasks:
             self._snapshot = tuple(self._tasks[task_id] for task_id in sorted(self._tasks))
         return self._snapshot
 
+    def hold(self, version: RegisteredTask) -> None:
+        """Hold a version that is not live; another is let go where they are too many."""
+        let_go = self.held.put(beside_entry(version.task_id, version.version), version)
+        if let_go is not None:
+            self._dropped(let_go.version)
+
     def take(self, changes: Sequence[Taken]) -> int:
         """Make changes live; how many tasks are not as they were."""
         count = sum([self._take(*change) for change in changes])
@@ -98,25 +113,48 @@ class LiveTasks:
         self._unreadable = unreadable
         self._tell()
 
-    def _take(self, task_id: str, found: RegisteredTask | StoreError | None) -> bool:
-        before = self._tasks.get(task_id)
-        was_left_out = self._left_out.pop(task_id, None)
-        if isinstance(found, RegisteredTask):
-            self._tasks[task_id] = found
-            self._version += _mark(found)
-        elif before is not None:
-            del self._tasks[task_id]
-        if before is not None:
-            self._version -= _mark(before)
-            if self.version_of(task_id) != before.version:
-                self._dropped(before.version)
+    def _take(self, name: str, found: RegisteredTask | ServingCanary | StoreError | None) -> bool:
+        if is_task(name):
+            task = found if isinstance(found, RegisteredTask) else None
+            changed = self._serve(name, task)
+        else:
+            task_id, beside = parted(name)
+            canary = found if isinstance(found, ServingCanary) else None
+            changed = beside == CANARY and self._try(task_id, canary)
+            if beside != CANARY and (held := self.held.drop(name)) is not None:
+                self._dropped(held.version)
+        was_left_out = self._left_out.pop(name, None)
         if isinstance(found, StoreError):
-            self._left_out[task_id] = str(found)
+            self._left_out[name] = str(found)
             if str(found) == was_left_out:
                 return False
-            _log.error("task %s is left out: %s", task_id, found)
-        self._version %= 1 << 8 * _VERSION_BYTES
-        return any(one is not None for one in (before, was_left_out, found))
+            _log.error("task %s is left out: %s", name, found)
+        return changed or isinstance(found, StoreError) or was_left_out is not None
+
+    def _serve(self, task_id: str, task: RegisteredTask | None) -> bool:
+        before = self._tasks.get(task_id)
+        if task is not None:
+            self._tasks[task_id] = task
+            self._count(_mark(task_id, task.version))
+        elif before is not None:
+            del self._tasks[task_id]
+            self.held.drop_task(task_id)
+        if before is not None:
+            self._count(-_mark(task_id, before.version))
+            if self.version_of(task_id) != before.version:
+                self._dropped(before.version)
+        return before is not None or task is not None
+
+    def _try(self, task_id: str, canary: ServingCanary | None) -> bool:
+        before = self.canaries.put(task_id, canary)
+        for one, sign in ((before, -1), (canary, 1)):
+            if one is not None:
+                said = f"{one.task.version} {one.share}"
+                self._count(sign * _mark(beside_entry(task_id, CANARY), said))
+        return before != canary
+
+    def _count(self, mark: int) -> None:
+        self._version = (self._version + mark) % (1 << 8 * _VERSION_BYTES)
 
     def _tell(self) -> None:
         self._telemetry.tasks_registered.set(len(self._tasks))
@@ -124,6 +162,6 @@ class LiveTasks:
         self._telemetry.following.registry_version.set(self._version)
 
 
-def _mark(task: RegisteredTask) -> int:
-    said = f"{task.task_id} {task.version}".encode()
+def _mark(name: str, version: str) -> int:
+    said = f"{name} {version}".encode()
     return int.from_bytes(blake2b(said, digest_size=_VERSION_BYTES).digest())

@@ -77,12 +77,18 @@ class Predictor:
         self._margin_nats = margin_nats
         self._telemetry = telemetry
 
-    async def predict(self, task_id: str, intensities: Rows, terms: Terms) -> Prediction:
+    async def predict(
+        self, task_id: str, intensities: Rows, terms: Terms, named: str | None = None
+    ) -> Prediction:
         """Predictions of a named task for rows `[n, row_length]` of intensities in 0..1.
 
-        Raises `UnknownTask`, and what `Batcher.submit` raises.
+        By the version `named`; by the live one or the task's canary where none is. Raises
+        `UnknownTask`, and what `Batcher.submit` raises.
         """
-        task = self._registry.get(task_id)
+        if named is None:
+            task = self._registry.choose(task_id, intensities)
+        else:
+            task = await self._in_time(self._registry.versions.get(task_id, named), terms)
         version = task.version
         if self._planned.may_mix(task):
             # Whoever can do without composed weights does not wait for them.
@@ -91,16 +97,29 @@ class Predictor:
             weights = await self._in_time(self._cache.get(task), terms)
         logits = await self._batcher.submit(version, Work(task, weights), intensities, terms)
         self._take_up_composed()
-        task.rows_predicted += len(intensities)
+        task.count(len(intensities))
         return Prediction(task, logits[:, : len(task.classes)])
 
-    def begin(self, task_id: str, intensities: Rows, terms: Terms, waiter: Waiter) -> Begun | None:
+    def begin(
+        self,
+        task_id: str,
+        intensities: Rows,
+        terms: Terms,
+        waiter: Waiter,
+        named: str | None = None,
+    ) -> Begun | None:
         """As `predict`, without a task: `waiter` is told logits, of which `end` makes a prediction.
 
-        None, and nothing was done, where weights are to be composed first or rows do not fit in a
-        batch. Raises what can be refused at once.
+        None, and nothing was done, where a version is to be read or weights to be composed first,
+        or rows do not fit in a batch. Raises what can be refused at once.
         """
-        task = self._registry.get(task_id)
+        task: RegisteredTask | None
+        if named is None:
+            task = self._registry.choose(task_id, intensities)
+        else:
+            task = self._registry.versions.at_hand(task_id, named)
+        if task is None:
+            return None
         version = task.version
         if len(intensities) > self._batcher.batch_rows or not (
             self._planned.may_mix(task) or self._cache.has(version)
@@ -117,7 +136,7 @@ class Predictor:
                 self._telemetry.rejected.labels("expired").inc()
             raise outcome
         task = begun.task
-        task.rows_predicted += len(outcome)
+        task.count(len(outcome))
         return Prediction(task, outcome[:, : len(task.classes)])
 
     def leave(self, begun: Begun) -> None:
@@ -155,7 +174,7 @@ class Predictor:
             self._telemetry.inference.labels("abstained").inc()
             return Prediction(None, None, identification)
         self._telemetry.inference.labels("named").inc()
-        best.task.rows_predicted += len(intensities)
+        best.task.count(len(intensities))
         return Prediction(best.task, best.logits[:, : len(best.task.classes)], identification)
 
     async def _in_time(self, awaited: Awaitable[Result], terms: Terms) -> Result:

@@ -5,20 +5,24 @@ The store is the truth: whoever changes it, `catch_up` leaves here what one who 
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import Executor
-from itertools import islice
-from typing import TypeVar
+from functools import partial
 
-from model_store.artifact_layout import LaidOut
-from model_store.errors import CorruptStore, StoreError
+from model_store.entry_names import CANARY, beside_entry
+from model_store.errors import StoreError
 from model_store.store import Store
-from model_store.store_changes import Change, StoreChanges
-from model_store.task_artifact import TaskArtifact, checked_task_name, parse_artifact
+from model_store.store_changes import StoreChanges
+from model_store.store_versions import Accept
+from model_store.task_artifact import TaskArtifact, artifact_parts, checked_task_name
 from model_store.task_record import TaskRecord
-from service.engine.live_tasks import LiveTasks, Taken
+from service.engine.entries import Rows
+from service.engine.examination import Examination, Parts
+from service.engine.live_tasks import LiveTasks
+from service.engine.store_thread import StoreThread
+from service.engine.taking_over import TakingOver
 from service.engine.task_table import RegisteredTask, TaskTable
-from service.errors import StoreUnavailable
+from service.engine.version_registry import VersionRegistry
 from service.telemetry import Telemetry
 
 _SLICE = 256
@@ -26,7 +30,12 @@ _SLICE = 256
 
 _log = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
+Accepts = Callable[[str | None, str], None]
+"""As `Accept`, told besides which version is to come."""
+
+
+def _take_all(current: str | None, wanted: str | None = None) -> None:
+    """Whatever is current."""
 
 
 class TaskRegistry:
@@ -46,18 +55,28 @@ class TaskRegistry:
         changed: Callable[[LiveTasks], None] = lambda _: None,
     ) -> None:
         self._store = store
-        self._executor = executor
+        self._thread = StoreThread(executor)
         self._told = told
         self._asked_for = telemetry.task_changes
         self._table = TaskTable()
         self._live = LiveTasks(telemetry, dropped, changed)
         self._changes = StoreChanges(store, self._live)
-        self._change = asyncio.Lock()
+        self._taking_over = TakingOver(self._changes, self._table)
+        self.examination = Examination(store.network, self._thread)
+        self.versions = VersionRegistry(
+            store,
+            self._thread,
+            self._table,
+            self._live,
+            self._changes,
+            self._taking_over,
+            self._tell,
+        )
 
     def load_all(self) -> None:
         """Read every task of the store; what is damaged is told of and left out. Blocks."""
         changes = self._changes.since_last(thorough=False)
-        while taken := self._taken(changes):
+        while taken := self._taking_over.some(changes, _SLICE):
             self._live.take(taken)
         self._live.take_unreadable(self._store.unreadable())
 
@@ -91,6 +110,13 @@ class TaskRegistry:
         """The live task of that name. Raises `UnknownTask`."""
         return self._live.get(task_id)
 
+    def choose(self, task_id: str, rows: Rows) -> RegisteredTask:
+        """The version that answers rows of that task: the live one, or its canary.
+
+        Raises `UnknownTask`.
+        """
+        return self._live.canaries.choose(self._live.get(task_id), rows)
+
     def snapshot(self) -> tuple[RegisteredTask, ...]:
         """All live tasks in order of their names; the same object until a task changes."""
         return self._live.snapshot()
@@ -99,41 +125,59 @@ class TaskRegistry:
         """What the task's artifact says of itself; None where the store has that one no more."""
         version = task.version
         try:
-            found = await self._off_loop(lambda: self._store.load_version(task.task_id, version))
+            found = await self._thread.run(lambda: self._store.load_version(task.task_id, version))
         except StoreError as error:
             _log.warning("task %s: its record cannot be read: %s", task.task_id, error)
             return None
         return found.record
 
-    async def publish(self, task_id: str, data: bytes) -> tuple[RegisteredTask, bool]:
+    async def publish(
+        self, task_id: str, data: bytes | Parts | TaskArtifact, accept: Accepts = _take_all
+    ) -> tuple[RegisteredTask, bool]:
         """Check an uploaded artifact, store it, and make it live; True where the task is new.
 
-        When this returns the task survives a restart. Raises what `Store.publish` and
-        `parse_artifact` raise, and changes nothing then.
+        When this returns the task survives a restart; where the artifact is live nothing is done.
+        Raises what `Store.publish_if` and reading it raise, and changes nothing then.
         """
-        return await asyncio.shield(self._publish(checked_task_name(task_id), data))
+        read = partial(artifact_parts, data) if isinstance(data, bytes) else data
+        return await asyncio.shield(self._publish(checked_task_name(task_id), read, accept))
 
-    async def delete(self, task_id: str) -> None:
-        """Forget a task, in memory and on disk. Raises `UnknownTask`."""
-        await asyncio.shield(self._delete(task_id))
+    async def delete(self, task_id: str, accept: Accept = _take_all) -> None:
+        """Forget a task, in memory and on disk. Raises `UnknownTask`, and what `accept` does."""
+        await asyncio.shield(self._delete(task_id, accept))
 
-    async def _publish(self, task_id: str, data: bytes) -> tuple[RegisteredTask, bool]:
-        def stored(artifact: TaskArtifact) -> tuple[RegisteredTask, bool]:
-            created = self._store.publish(task_id, artifact)
-            return self._table.add(task_id, self._changes.laid_out(artifact)), created
+    async def _publish(
+        self, task_id: str, data: Parts | TaskArtifact, accept: Accepts
+    ) -> tuple[RegisteredTask, bool]:
+        def read() -> TaskArtifact:
+            return data if isinstance(data, TaskArtifact) else data().whole()
 
-        artifact = await self._off_loop(lambda: parse_artifact(data))
-        async with self._change:
-            registered, created = await self._off_loop(lambda: stored(artifact))
+        def stored() -> tuple[RegisteredTask | None, str | None]:
+            before = self._store.versions.publish(
+                task_id, artifact, lambda current: accept(current, artifact.content_hash)
+            )
+            if self._live.version_of(task_id) == before == artifact.content_hash:
+                return None, before
+            return self._table.add(task_id, self._changes.laid_out(artifact)), before
+
+        artifact = await self._thread.run(read)
+        async with self._thread.change:
+            registered, before = await self._thread.run(stored)
+            if registered is None:
+                # Where the store's was damaged this mended it, which others want to know.
+                self._told()
+                return self._live.get(task_id), False
             self._live.take([(task_id, registered)])
-        self._tell("published" if created else "replaced", task_id, registered.version)
-        return registered, created
+        if before != registered.version:
+            change = "published" if before is None else "replaced"
+            self._tell(change, task_id, registered.version)
+        return registered, before is None
 
-    async def _delete(self, task_id: str) -> None:
-        async with self._change:
-            await self._off_loop(lambda: self._store.delete(task_id))
+    async def _delete(self, task_id: str, accept: Accept) -> None:
+        async with self._thread.change:
+            await self._thread.run(lambda: self._store.delete(task_id, accept))
             version = self._live.version_of(task_id)
-            self._live.take([(task_id, None)])
+            self._live.take([(task_id, None), (beside_entry(task_id, CANARY), None)])
         self._tell("deleted", task_id, version)
 
     def _tell(self, change: str, task_id: str, version: str | None) -> None:
@@ -142,28 +186,11 @@ class TaskRegistry:
         self._told()
 
     async def _catch_up(self, thorough: bool) -> int:
-        async with self._change:
+        async with self._thread.change:
             changes, count = self._changes.since_last(thorough), 0
-            while taken := await self._off_loop(lambda: self._taken(changes), quietly=True):
+            while taken := await self._thread.run(
+                lambda: self._taking_over.some(changes, _SLICE), quietly=True
+            ):
                 count += self._live.take(taken)
-            self._live.take_unreadable(await self._off_loop(self._store.unreadable))
+            self._live.take_unreadable(await self._thread.run(self._store.unreadable))
         return count
-
-    def _taken(self, changes: Generator[Change, None, None]) -> list[Taken]:
-        try:
-            return [
-                (task_id, self._table.add(task_id, one) if isinstance(one, LaidOut) else one)
-                for task_id, one in islice(changes, _SLICE)
-            ]
-        except BaseException:
-            changes.close()
-            raise
-
-    async def _off_loop(self, work: Callable[[], Result], quietly: bool = False) -> Result:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-        except (OSError, CorruptStore) as error:
-            if not quietly:
-                _log.error("the store cannot be used: %s", error)
-            why = error.strerror if isinstance(error, OSError) else str(error)
-            raise StoreUnavailable(f"the store cannot be used now: {why}") from error

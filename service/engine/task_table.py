@@ -8,6 +8,7 @@ import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import time
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -80,17 +81,24 @@ class _Rows:
 class RegisteredTask:
     """A live task. A replaced task is a new object, so a reader keeps one version throughout."""
 
-    __slots__ = ("_classes", "_row", "_rows", "rows_predicted", "task_id")
+    __slots__ = ("_classes", "_row", "_rows", "last_predicted", "rows_predicted", "task_id")
 
     def __init__(self, task_id: str, classes: str, rows: _Rows, row: int) -> None:
         self.task_id = task_id
         self.rows_predicted = 0
+        self.last_predicted: int | None = None
+        """In seconds since 1970, whole, since there are very many tasks; None: never."""
         self._classes = classes
         self._rows = rows
         self._row = row
 
     def __del__(self) -> None:
         self._rows.free.append(self._row)
+
+    def count(self, rows: int) -> None:
+        """So many rows were predicted now."""
+        self.rows_predicted += rows
+        self.last_predicted = int(time())
 
     @property
     def version(self) -> str:

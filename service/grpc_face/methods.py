@@ -11,7 +11,7 @@ from service.grpc_face.boundary import Answer
 from service.grpc_face.infer_answer import infer_answer
 from service.grpc_face.infer_request import infer_call
 from service.grpc_face.messages import MESSAGES
-from service.model_repository import AUTO, ModelRepository, check_version
+from service.model_repository import AUTO, ModelRepository, check_no_version
 from service.readiness import Readiness, why_unready
 from service.settings import Settings
 
@@ -54,14 +54,14 @@ class Methods:
 
     async def _model_ready(self, request: Any, terms: Terms) -> Any:
         try:
-            self._models.check_ready(request.name, request.version)
+            await self._models.check_ready(request.name, request.version)
         except UnknownTask:
             # By HTTP a status code says it; here the answer has a field for it.
             return MESSAGES["ModelReadyResponse"](ready=False)
         return MESSAGES["ModelReadyResponse"](ready=True)
 
     async def _model_metadata(self, request: Any, terms: Terms) -> Any:
-        metadata = self._models.metadata(request.name, request.version)
+        metadata = await self._models.metadata(request.name, request.version)
         return MESSAGES["ModelMetadataResponse"](**metadata)
 
     async def _model_infer(self, request: Any, terms: Terms) -> Any:
@@ -69,12 +69,12 @@ class Methods:
         if call.timeout_ms is not None:
             terms = terms.within(call.timeout_ms)
         task, predictor = request.model_name, self._engine.predictor
-        if request.model_version:
-            check_version(self._engine.registry, task, request.model_version)
+        version = request.model_version or None
         if task == AUTO:
+            check_no_version(version)
             prediction = await predictor.infer(call.rows, "short-list", terms)
         else:
-            prediction = await predictor.predict(task, call.rows, terms)
+            prediction = await predictor.predict(task, call.rows, terms, version)
         return infer_answer(task, call, prediction)
 
     async def _repository_index(self, request: Any, terms: Terms) -> Any:

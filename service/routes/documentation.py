@@ -10,7 +10,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service.schemas import REQUEST_MODELS
+from service.task_schemas import AliasTarget
 
+_REQUEST_MODELS: tuple[type[BaseModel], ...] = (*REQUEST_MODELS, AliasTarget)
 _REFERENCES = "#/components/schemas/{model}"
 
 SWAGGER_FILES = StaticFiles(packages=[("fastapi_swagger", "resources")])
@@ -44,7 +46,7 @@ def describe_request_bodies(app: FastAPI) -> None:
     def with_request_bodies() -> dict[str, Any]:
         document = described()
         modes: list[tuple[type[BaseModel], Literal["validation"]]] = [
-            (model, "validation") for model in REQUEST_MODELS
+            (model, "validation") for model in _REQUEST_MODELS
         ]
         _, schemas = models_json_schema(modes, ref_template=_REFERENCES)
         document["components"]["schemas"].update(schemas["$defs"])

@@ -5,23 +5,25 @@ from functools import partial
 from service.engine.engine import Engine
 from service.infer_answer import infer_answer
 from service.infer_request import infer_call
-from service.model_repository import AUTO, check_version
+from service.model_repository import AUTO, check_no_version
 from service.raw_calls import HEADER_LENGTH, RawCall, RawRequest, RawRoute
 from service.settings import Settings
 
 
 def infer_routes(engine: Engine, settings: Settings) -> tuple[RawRoute, RawRoute]:
-    """The routes of a task's live version, and of a version by its name."""
+    """The routes of a task as it answers, and of a version by its name."""
     row_length = engine.network.manifest.preprocessing.row_length
 
     def read(request: RawRequest) -> RawCall:
         header_length = request.headers.get(HEADER_LENGTH)
         call = infer_call(request.body, header_length, row_length, settings.max_request_rows)
         task = request.path["task"]
-        if "version" in request.path:
-            check_version(engine.registry, task, request.path["version"])
+        version = request.path.get("version")
         answer = partial(infer_answer, task, call)
-        return RawCall(None if task == AUTO else task, call.rows, answer, call.timeout_ms)
+        if task != AUTO:
+            return RawCall(task, call.rows, answer, call.timeout_ms, version)
+        check_no_version(version)
+        return RawCall(None, call.rows, answer, call.timeout_ms)
 
     return (
         RawRoute("/v2/models/{task}/infer", read),

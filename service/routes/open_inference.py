@@ -33,20 +33,20 @@ def open_inference_router(
 
     @router.get("/v2/models/{task}", summary="A task's inputs and outputs")
     async def model_metadata(task: str) -> dict[str, Any]:
-        return models.metadata(task)
+        return await models.metadata(task)
 
     @router.get(_VERSIONED, summary="The same of one version")
     async def version_metadata(task: str, version: str) -> dict[str, Any]:
-        return models.metadata(task, version)
+        return await models.metadata(task, version)
 
     @router.get("/v2/models/{task}/ready", summary="200 where the task can be predicted with")
     async def model_ready(task: str) -> dict[str, Any]:
-        models.check_ready(task)
+        await models.check_ready(task)
         return {"name": task, "ready": True}
 
-    @router.get(_VERSIONED + "/ready", summary="200 where that version is the live one")
+    @router.get(_VERSIONED + "/ready", summary="200 where that version can be predicted with")
     async def version_ready(task: str, version: str) -> dict[str, Any]:
-        models.check_ready(task, version)
+        await models.check_ready(task, version)
         return {"name": task, "ready": True}
 
     # Raw tensors never come here: the fast lane takes them, as the same route.
@@ -65,7 +65,7 @@ def open_inference_router(
 
     @router.post(
         _VERSIONED + "/infer",
-        summary="The same, where that version is the live one",
+        summary="The same by that version, live or not",
         response_model=InferResponse,
         responses=RAW_TOO,
         openapi_extra=body_schema(

@@ -1,5 +1,7 @@
-"""`/v1/tasks`: list tasks, look at one, upload or replace it, delete it."""
+"""`/v1/tasks`: list tasks, look at one, upload or replace it, try an upload, warm up, delete."""
 
+from bisect import bisect_right
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -8,10 +10,23 @@ from structlog.contextvars import bound_contextvars
 from model_store.task_record import TaskRecord
 from service.engine.engine import Engine
 from service.engine.task_table import RegisteredTask
-from service.errors import UnsupportedMedia
-from service.schemas import BINARY, PROBLEMS, TaskDetails, TaskList, TaskSummary, body_schema
+from service.routes.preconditions import Preconditions
+from service.routes.uploads import ARTIFACT_BODY, upload
+from service.schemas import PROBLEMS
+from service.task_schemas import (
+    CONDITIONS,
+    READ_CONDITIONS,
+    UNCHANGED,
+    ArtifactReport,
+    CanaryShare,
+    TaskDetails,
+    TaskList,
+    TaskSummary,
+    TaskWarmth,
+)
 
-_ARTIFACT_MEDIA = ("", "application/octet-stream", "application/vnd.safetensors")
+_WARM_SECONDS = 60
+"""More than composing takes, and what waits before it."""
 
 
 def tasks_router(engine: Engine) -> APIRouter:
@@ -23,58 +38,94 @@ def tasks_router(engine: Engine) -> APIRouter:
     async def list_tasks(
         limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str = ""
     ) -> TaskList:
-        later = [task for task in registry.snapshot() if task.task_id > cursor]
-        page = later[:limit]
+        tasks = registry.snapshot()
+        start = bisect_right(tasks, cursor, key=lambda task: task.task_id)
+        page = tasks[start : start + limit]
         return TaskList(
             tasks=[_summary(task) for task in page],
-            next_cursor=page[-1].task_id if len(later) > limit else None,
+            next_cursor=page[-1].task_id if start + limit < len(tasks) else None,
         )
 
-    @router.get("/v1/tasks/{task}", summary="One task, and how much it was used")
-    async def get_task(task: str, response: Response) -> TaskDetails:
+    @router.get(
+        "/v1/tasks/{task}",
+        summary="One task, and how much it was used",
+        response_model=TaskDetails,
+        responses=UNCHANGED,
+        openapi_extra=READ_CONDITIONS,
+    )
+    async def get_task(task: str, request: Request, response: Response) -> object:
         registered = registry.get(task)
-        response.headers["ETag"] = _etag(registered)
-        return _details(registered, await registry.record(registered))
+        headers = {"ETag": etag(registered.version)}
+        if Preconditions(request.headers).unchanged(registered.version):
+            return Response(status_code=304, headers=headers)
+        response.headers.update(headers)
+        return details(engine, registered, await registry.record(registered))
 
     @router.put(
         "/v1/tasks/{task}",
         summary="Upload a task artifact; it answers from the next request on",
         response_model=TaskDetails,
         responses={201: {"model": TaskDetails, "description": "The task is new."}},
-        openapi_extra=body_schema(("application/octet-stream", BINARY)),
+        openapi_extra=ARTIFACT_BODY | CONDITIONS,
     )
     async def put_task(task: str, request: Request, response: Response) -> TaskDetails:
-        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media not in _ARTIFACT_MEDIA:
-            raise UnsupportedMedia(
-                "expected a task artifact (safetensors) as application/octet-stream, "
-                f"got {media}; with curl: -T FILE"
-            )
-        body = await request.body()
+        conditions = Preconditions(request.headers)
+        parts = await upload(request)
         with bound_contextvars(request_id=request.scope["request_id"]):
-            registered, created = await registry.publish(task, body)
+            registered, created = await registry.publish(task, parts, conditions.check)
         response.status_code = 201 if created else 200
-        response.headers["ETag"] = _etag(registered)
+        response.headers["ETag"] = etag(registered.version)
         response.headers["Location"] = f"/v1/tasks/{task}"
-        return _details(registered, await registry.record(registered))
+        return details(engine, registered, await registry.record(registered))
 
-    @router.delete("/v1/tasks/{task}", status_code=204, summary="Delete a task for good")
+    @router.delete(
+        "/v1/tasks/{task}",
+        status_code=204,
+        summary="Delete a task and all its versions for good",
+        openapi_extra=CONDITIONS,
+    )
     async def delete_task(task: str, request: Request) -> None:
+        conditions = Preconditions(request.headers)
         with bound_contextvars(request_id=request.scope["request_id"]):
-            await registry.delete(task)
+            await registry.delete(task, conditions.check)
+
+    @router.post(
+        "/v1/tasks/{task}:validate",
+        summary="Say everything that keeps an artifact from being uploaded; changes nothing",
+        openapi_extra=ARTIFACT_BODY,
+    )
+    async def validate_task(task: str, request: Request) -> ArtifactReport:
+        artifact, problems = await registry.examination.all_of(task, await upload(request))
+        return ArtifactReport(
+            valid=artifact is not None,
+            version=None if artifact is None else artifact.content_hash,
+            kind=None if artifact is None else artifact.kind,
+            problems=problems,
+        )
+
+    @router.post("/v1/tasks/{task}:warm", summary="Compose a task's weights now")
+    async def warm_task(task: str) -> TaskWarmth:
+        registered = registry.get(task)
+        await engine.cache.warm([registered], _WARM_SECONDS)
+        composed = engine.cache.has(registered.version)
+        return TaskWarmth(task=task, version=registered.version, composed=composed)
 
     return router
 
 
-def _etag(task: RegisteredTask) -> str:
-    return f'"{task.version}"'
+def etag(version: str) -> str:
+    """A version as a header has it."""
+    return f'"{version}"'
 
 
 def _summary(task: RegisteredTask) -> TaskSummary:
     return TaskSummary(task=task.task_id, version=task.version, kind=task.kind)
 
 
-def _details(task: RegisteredTask, record: TaskRecord | None) -> TaskDetails:
+def details(engine: Engine, task: RegisteredTask, record: TaskRecord | None) -> TaskDetails:
+    """A task, or a version of one, as the routes show it."""
+    canary = engine.registry.versions.canary(task.task_id)
+    last = task.last_predicted
     return TaskDetails(
         **_summary(task).model_dump(),
         classes=task.classes,
@@ -83,4 +134,15 @@ def _details(task: RegisteredTask, record: TaskRecord | None) -> TaskDetails:
         held_out_accuracy=None if record is None else record.held_out_accuracy,
         provenance={} if record is None else record.provenance,
         rows_predicted=task.rows_predicted,
+        last_predicted=None if last is None else datetime.fromtimestamp(last, UTC),
+        composed=engine.cache.has(task.version),
+        canary=(
+            None
+            if canary is None
+            else CanaryShare(
+                version=canary.task.version,
+                share=canary.share,
+                rows_predicted=canary.task.rows_predicted,
+            )
+        ),
     )

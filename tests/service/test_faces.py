@@ -429,7 +429,10 @@ def test_artifact_that_cannot_serve_is_refused_and_changes_nothing(
     for content, status, said in refused:
         assert_problem(client.put("/v1/tasks/task-0", content=content), status, said)
         assert_problem(client.put("/v1/tasks/fresh", content=content), status, said)
-    assert_problem(client.put("/v1/tasks/fresh", json={"a": 1}), 415, "application/json")
+    assert_problem(client.put("/v1/tasks/fresh", json={"a": 1}), 422, "record and tensors")
+    text = {"content-type": "text/plain"}
+    answer = client.put("/v1/tasks/fresh", content=good.content, headers=text)
+    assert_problem(answer, 415, "application/json")
     assert store.load("task-0").content_hash == before
     assert "fresh" not in store.task_ids()
 

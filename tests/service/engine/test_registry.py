@@ -125,6 +125,8 @@ async def test_record_is_read_from_the_store_while_it_has_that_version(
     Store.open(Path(str(store.files))).publish("task-0", make_artifact(51))
     assert await registry.record(task) == make_artifact(0).record
     Store.open(Path(str(store.files))).compact()
+    assert await registry.record(task) == make_artifact(0).record
+    Store.open(Path(str(store.files))).compact(keep=1)
     assert await registry.record(task) is None
 
 

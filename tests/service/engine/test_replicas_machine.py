@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from prometheus_client import CollectorRegistry
 
+from model_store.canary import Canary
 from model_store.errors import StoreError
 from model_store.files import LocalFolder, Stamp
+from model_store.kept_versions import KEPT_VERSIONS
 from model_store.network import FrozenNetwork
 from model_store.segment_list import SegmentList, segment_path
 from model_store.store import Store
@@ -159,11 +161,26 @@ class ReplicasMachine(RuleBasedStateMachine):
     def delete(self, who: int, task: str) -> None:
         self.run(self.replicas[who].registry.delete(task))
 
-    @rule(who=WHO)
-    def compact(self, who: int) -> None:
+    @rule(who=WHO, task=TASK, seed=SEED, share=st.sampled_from([0.5, 1]))
+    def try_a_canary(self, who: int, task: str, seed: int, share: float) -> None:
+        artifact, versions = self.artifacts[seed], self.replicas[who].registry.versions
+        self.run(versions.add(task, artifact))
+        self.run(versions.set_canary(task, Canary(version=artifact.content_hash, share=share)))
+
+    @rule(who=WHO, task=TASK)
+    def end_the_canary(self, who: int, task: str) -> None:
+        self.run(self.replicas[who].registry.versions.set_canary(task, None))
+
+    @rule(who=WHO, task=TASK, seed=SEED)
+    def delete_a_version(self, who: int, task: str, seed: int) -> None:
+        version = self.artifacts[seed].content_hash
+        self.run(self.replicas[who].registry.versions.delete(task, version))
+
+    @rule(who=WHO, keep=st.integers(1, KEPT_VERSIONS))
+    def compact(self, who: int, keep: int) -> None:
         replica = self.replicas[who]
         with suppress(StoreError):
-            replica.executor.submit(replica.store.compact).result()
+            replica.executor.submit(replica.store.compact, keep).result()
 
     @rule(who=WHO)
     def nudge(self, who: int) -> None:

@@ -95,18 +95,22 @@ def create_app(settings: Settings, readiness: Readiness) -> Application:
         docs_url=None,
         redoc_url=None,
     )
-    app.include_router(predict_router(engine, settings))
-    app.include_router(tasks_router(engine))
-    app.include_router(task_versions_router(engine))
     answers = RawAnswers(engine.predictor, settings.request_timeout_ms)
     infer = infer_routes(engine, settings)
-    app.include_router(open_inference_router(models, infer, answers))
-    app.include_router(model_repository_router(models))
-    app.include_router(health_router(engine, readiness, metrics_registry))
-    app.include_router(documentation_router(app.title))
+    routers = (
+        predict_router(engine, settings),
+        tasks_router(engine),
+        task_versions_router(engine),
+        open_inference_router(models, infer, answers),
+        model_repository_router(models),
+        health_router(engine, readiness, metrics_registry),
+        documentation_router(app.title),
+    )
+    for router in routers:
+        app.include_router(router)
     app.mount("/swagger", SWAGGER_FILES)
-    describe_request_bodies(app)
-    add_problem_handlers(app)
+    describe_request_bodies(app, engine)
+    add_problem_handlers(app, [route for router in routers for route in router.routes])
     # Around the framework, not in it: what the lane answers goes through none of its layers.
     raw = (raw_predict_route(engine, settings), *infer)
     coded = ContentCoding(FastLane(app, raw, answers), settings.max_body_bytes)

@@ -84,6 +84,8 @@ class Observed:
         try:
             await self._app(scope, receive, send_named)
         finally:
-            route = getattr(scope.get("route"), "path", "unmatched")
+            found = scope.get("route")
+            # The framework's own template says beside a name what may stand for it.
+            route: str = getattr(found, "path_format", getattr(found, "path", "unmatched"))
             seconds = perf_counter() - started
             self._observer.end(route, scope["method"], code, seconds, lambda: scope)

@@ -80,7 +80,7 @@ class InferResponse(BaseModel):
 class IndexRequest(_Wire):
     """What to list of the model repository."""
 
-    ready: bool = False
+    ready: bool = Field(default=False, strict=True)
     """Only what can be predicted with."""
 
 

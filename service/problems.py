@@ -1,6 +1,7 @@
 """Errors on the wire: one table from exceptions to status codes, and RFC 9457 problem documents."""
 
 import logging
+from collections.abc import Sequence
 from http import HTTPStatus
 from math import ceil
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Route
 
 from model_store import errors as store_errors
 from service import errors
@@ -101,8 +103,8 @@ def problem_of(error: Exception, path: str, request_id: str | None) -> Response:
     return _problem(path, request_id, status, detail, headers)
 
 
-def add_problem_handlers(app: FastAPI) -> None:
-    """Answer every exception that a route lets out with a problem document."""
+def add_problem_handlers(app: FastAPI, routes: Sequence[BaseRoute] = ()) -> None:
+    """Answer every exception that one of the routes lets out with a problem document."""
 
     async def own(request: Request, error: Exception) -> Response:
         return problem_of(error, *_of(request))
@@ -110,6 +112,8 @@ def add_problem_handlers(app: FastAPI) -> None:
     async def from_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_allowed(routes, request.url.path))
         return problem_response(request, error.status_code, str(error.detail), headers)
 
     async def invalid_parameters(request: Request, error: Exception) -> Response:
@@ -123,6 +127,15 @@ def add_problem_handlers(app: FastAPI) -> None:
         app.add_exception_handler(kind, own)
     app.add_exception_handler(HTTPException, from_framework)
     app.add_exception_handler(RequestValidationError, invalid_parameters)
+
+
+def _allowed(routes: Sequence[BaseRoute], path: str) -> list[str]:
+    """The methods of all routes of the path; the framework names those of the first alone."""
+    allowed: set[str] = set()
+    for route in routes:
+        if isinstance(route, Route) and route.path_regex.match(path):
+            allowed |= route.methods or set()
+    return sorted(allowed)
 
 
 def _of(request: Request) -> tuple[str, str | None]:

@@ -1,8 +1,9 @@
 """What goes over the wire about tasks, as the documentation shows it and as bodies are checked."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from fastapi import Path
 from pydantic import Field
 
 from model_store.task_artifact import TaskKind
@@ -83,8 +84,13 @@ class AliasTarget(Wire):
 
     version: str = Field(pattern=_HASH)
     """Content hash of one of the task's versions."""
-    share: float | None = Field(default=None, gt=0, le=1)
-    """Of the requests that name the task alone: for the canary, and only for it."""
+
+
+class CanaryTarget(AliasTarget):
+    """A version, and how much it answers."""
+
+    share: float = Field(gt=0, le=1)
+    """Of the requests that name the task alone; the same ones each time."""
 
 
 class Alias(Wire):
@@ -94,6 +100,7 @@ class Alias(Wire):
     alias: Literal["production", "canary"]
     version: str
     share: float | None
+    """Null for production, which has the rest."""
 
 
 class ArtifactReport(Wire):
@@ -117,8 +124,16 @@ class TaskWarmth(Wire):
     asked for as often. It answers either way."""
 
 
+_TAG = r'(W/)?("[!#-+\--~]*"|[!#-+\--~]+)'
+_TAGS = rf"^(\*|{_TAG}(, ?{_TAG})*)$"
+
+TaskPath = Annotated[str, Path(json_schema_extra={"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"})]
+VersionPath = Annotated[str, Path(json_schema_extra={"pattern": _HASH})]
+"""Documented, and checked where they are used, so that what is wrong is said as everywhere else."""
+
+
 def _header(name: str, description: str) -> dict[str, Any]:
-    schema = {"type": "string"}
+    schema = {"type": "string", "pattern": _TAGS, "maxLength": 4096}
     return {
         "name": name,
         "in": "header",

@@ -92,7 +92,8 @@ class Traced:
 
     def _describe(self, span: Span, scope: Scope, code: int) -> None:
         # The template, never the path: names of spans are few.
-        route = getattr(scope.get("route"), "path", "unmatched")
+        found = scope.get("route")
+        route = getattr(found, "path_format", getattr(found, "path", "unmatched"))
         span.update_name(f"{scope['method']} {route}")
         said = {
             "http.request.method": scope["method"],

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
-import numpy as np
-
 from service.engine.entries import Rows
 from service.engine.task_table import RegisteredTask
 
@@ -26,7 +24,7 @@ class ServingCanary(NamedTuple):
         """Whether a request of these rows is of its share."""
         # By the task's name too, or tasks would all try the same requests on their canaries.
         salt = self.task.task_id.encode()[:_SALT_BYTES]
-        digest = blake2b(memoryview(np.ascontiguousarray(rows)), digest_size=8, key=salt).digest()
+        digest = blake2b(rows.tobytes(), digest_size=8, key=salt).digest()
         return int.from_bytes(digest) < self.share * _DIGESTS
 
 

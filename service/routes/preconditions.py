@@ -7,7 +7,8 @@ from typing import Literal
 from service.errors import MalformedRequest, PreconditionFailed
 
 _LONGEST = 4096
-_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
+_TAG = re.compile(r'(W/)?(?:"([!#-~]*)"|([!#-+\--~]+))')
+"""Quoted as it should be, or bare, as people with curl write it."""
 
 _Tags = Literal["*"] | list[tuple[bool, str]]
 """Any, or these: each with whether it is weak."""
@@ -45,13 +46,15 @@ def _tags(name: str, said: str | None) -> _Tags | None:
     if said.strip() == "*":
         return "*"
     tags = []
-    for one in said[:_LONGEST].split(","):
+    if len(said) > _LONGEST:
+        raise MalformedRequest(f"{name}: expected at most {_LONGEST} characters, got {len(said)}")
+    for one in said.split(","):
         found = _TAG.fullmatch(one.strip())
         if found is None:
             raise MalformedRequest(
                 f"{name}: expected * or entity tags in double quotes, got {said[:100]!r}"
             )
-        tags.append((found[1] is not None, found[2]))
+        tags.append((found[1] is not None, found[2] if found[3] is None else found[3]))
     return tags
 
 

@@ -3,13 +3,10 @@
 A version is named by its content and never changes; an alias is moved.
 """
 
-from typing import Literal
-
 from fastapi import APIRouter, Request, Response
 from structlog.contextvars import bound_contextvars
 
 from model_store.canary import Canary
-from model_store.errors import UnknownTask
 from service.engine.engine import Engine
 from service.errors import InvalidInput
 from service.routes.preconditions import Preconditions
@@ -23,14 +20,17 @@ from service.task_schemas import (
     UNCHANGED,
     Alias,
     AliasTarget,
+    CanaryTarget,
     TaskDetails,
+    TaskPath,
     TaskVersion,
     TaskVersions,
+    VersionPath,
 )
 
 _VERSIONS = "/v1/tasks/{task}/versions"
 _VERSION = _VERSIONS + "/{version}"
-_ALIAS = "/v1/tasks/{task}/aliases/{alias}"
+_ALIASES = "/v1/tasks/{task}/aliases"
 
 
 def task_versions_router(engine: Engine) -> APIRouter:
@@ -39,7 +39,7 @@ def task_versions_router(engine: Engine) -> APIRouter:
     registry, versions = engine.registry, engine.registry.versions
 
     @router.get(_VERSIONS, summary="A task's versions, the one that answers last")
-    async def list_versions(task: str) -> TaskVersions:
+    async def list_versions(task: TaskPath) -> TaskVersions:
         found = await versions.of(task)
         canary = versions.canary(task)
         shares = {} if canary is None else {canary.task.version: canary.share}
@@ -56,7 +56,9 @@ def task_versions_router(engine: Engine) -> APIRouter:
         responses={**UNCHANGED, 200: {"content": {OCTETS: {"schema": BINARY}}}},
         openapi_extra=READ_CONDITIONS,
     )
-    async def get_version(task: str, version: str, request: Request, response: Response) -> object:
+    async def get_version(
+        task: TaskPath, version: VersionPath, request: Request, response: Response
+    ) -> object:
         registered = await versions.get(task, version)
         headers = {"ETag": etag(version), "Vary": "Accept"}
         if Preconditions(request.headers).unchanged(version):
@@ -77,7 +79,7 @@ def task_versions_router(engine: Engine) -> APIRouter:
         openapi_extra=ARTIFACT_BODY,
     )
     async def put_version(
-        task: str, version: str, request: Request, response: Response
+        task: TaskPath, version: VersionPath, request: Request, response: Response
     ) -> TaskDetails:
         registry.get(task)
         artifact = await registry.examination.checked(await upload(request))
@@ -97,40 +99,42 @@ def task_versions_router(engine: Engine) -> APIRouter:
     @router.delete(
         _VERSION, status_code=204, summary="Delete a version for good; 409 where it answers"
     )
-    async def delete_version(task: str, version: str, request: Request) -> None:
+    async def delete_version(task: TaskPath, version: VersionPath, request: Request) -> None:
         with bound_contextvars(request_id=request.scope["request_id"]):
             await versions.delete(task, version)
 
     @router.put(
-        _ALIAS,
-        summary="Move an alias: production answers all but the canary's share",
-        response_model=Alias,
+        f"{_ALIASES}/production",
+        summary="Let a version answer all but the canary's share: a rollback, or the way forward",
         openapi_extra=body_schema(("application/json", schema_of(AliasTarget))) | CONDITIONS,
     )
-    async def put_alias(
-        task: str, alias: Literal["production", "canary"], request: Request, response: Response
-    ) -> Alias:
+    async def move_production(task: TaskPath, request: Request, response: Response) -> Alias:
         conditions = Preconditions(request.headers)
         target = parsed_body(await request.body(), AliasTarget)
-        live = registry.get(task)
-        if (target.share is None) != (alias == "production"):
-            raise InvalidInput("share: the canary has one, from 0 to 1, and production none")
         with bound_contextvars(request_id=request.scope["request_id"]):
-            if target.share is None:
-                artifact = await versions.artifact(task, target.version)
-                live, _ = await registry.publish(task, artifact, conditions.check)
-            else:
-                conditions.check(live.version)
-                canary = Canary(version=target.version, share=target.share)
-                await versions.set_canary(task, canary)
+            artifact = await versions.artifact(task, target.version)
+            live, _ = await registry.publish(task, artifact, conditions.check)
         response.headers["ETag"] = etag(live.version)
-        return Alias(task=task, alias=alias, version=target.version, share=target.share)
+        return Alias(task=task, alias="production", version=target.version, share=None)
 
-    @router.delete(_ALIAS, status_code=204, summary="End the canary: production answers all")
-    async def delete_alias(task: str, alias: Literal["canary"], request: Request) -> None:
-        if versions.canary(task) is None:
-            registry.get(task)
-            raise UnknownTask(f"task {task[:160]!r} has no {alias}")
+    @router.put(
+        f"{_ALIASES}/canary",
+        summary="Let a version answer a share of the requests",
+        openapi_extra=body_schema(("application/json", schema_of(CanaryTarget))),
+    )
+    async def move_canary(task: TaskPath, request: Request) -> Alias:
+        target = parsed_body(await request.body(), CanaryTarget)
+        registry.get(task)
+        canary = Canary(version=target.version, share=target.share)
+        with bound_contextvars(request_id=request.scope["request_id"]):
+            await versions.set_canary(task, canary)
+        return Alias(task=task, alias="canary", version=target.version, share=target.share)
+
+    @router.delete(
+        f"{_ALIASES}/canary", status_code=204, summary="End the canary: production answers all"
+    )
+    async def end_canary(task: TaskPath, request: Request) -> None:
+        registry.get(task)
         with bound_contextvars(request_id=request.scope["request_id"]):
             await versions.set_canary(task, None)
 

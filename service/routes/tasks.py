@@ -10,8 +10,9 @@ from structlog.contextvars import bound_contextvars
 from model_store.task_record import TaskRecord
 from service.engine.engine import Engine
 from service.engine.task_table import RegisteredTask
+from service.routes.plain_names import PLAIN
 from service.routes.preconditions import Preconditions
-from service.routes.uploads import ARTIFACT_BODY, upload
+from service.routes.uploads import ANY_BODY, ARTIFACT_BODY, upload
 from service.schemas import PROBLEMS
 from service.task_schemas import (
     CONDITIONS,
@@ -21,10 +22,12 @@ from service.task_schemas import (
     CanaryShare,
     TaskDetails,
     TaskList,
+    TaskPath,
     TaskSummary,
     TaskWarmth,
 )
 
+_TASK = f"/v1/tasks/{{task:{PLAIN}}}"
 _WARM_SECONDS = 60
 """More than composing takes, and what waits before it."""
 
@@ -47,13 +50,13 @@ def tasks_router(engine: Engine) -> APIRouter:
         )
 
     @router.get(
-        "/v1/tasks/{task}",
+        _TASK,
         summary="One task, and how much it was used",
         response_model=TaskDetails,
         responses=UNCHANGED,
         openapi_extra=READ_CONDITIONS,
     )
-    async def get_task(task: str, request: Request, response: Response) -> object:
+    async def get_task(task: TaskPath, request: Request, response: Response) -> object:
         registered = registry.get(task)
         headers = {"ETag": etag(registered.version)}
         if Preconditions(request.headers).unchanged(registered.version):
@@ -62,13 +65,13 @@ def tasks_router(engine: Engine) -> APIRouter:
         return details(engine, registered, await registry.record(registered))
 
     @router.put(
-        "/v1/tasks/{task}",
+        _TASK,
         summary="Upload a task artifact; it answers from the next request on",
         response_model=TaskDetails,
         responses={201: {"model": TaskDetails, "description": "The task is new."}},
         openapi_extra=ARTIFACT_BODY | CONDITIONS,
     )
-    async def put_task(task: str, request: Request, response: Response) -> TaskDetails:
+    async def put_task(task: TaskPath, request: Request, response: Response) -> TaskDetails:
         conditions = Preconditions(request.headers)
         parts = await upload(request)
         with bound_contextvars(request_id=request.scope["request_id"]):
@@ -79,12 +82,12 @@ def tasks_router(engine: Engine) -> APIRouter:
         return details(engine, registered, await registry.record(registered))
 
     @router.delete(
-        "/v1/tasks/{task}",
+        _TASK,
         status_code=204,
         summary="Delete a task and all its versions for good",
         openapi_extra=CONDITIONS,
     )
-    async def delete_task(task: str, request: Request) -> None:
+    async def delete_task(task: TaskPath, request: Request) -> None:
         conditions = Preconditions(request.headers)
         with bound_contextvars(request_id=request.scope["request_id"]):
             await registry.delete(task, conditions.check)
@@ -92,7 +95,7 @@ def tasks_router(engine: Engine) -> APIRouter:
     @router.post(
         "/v1/tasks/{task}:validate",
         summary="Say everything that keeps an artifact from being uploaded; changes nothing",
-        openapi_extra=ARTIFACT_BODY,
+        openapi_extra=ANY_BODY,
     )
     async def validate_task(task: str, request: Request) -> ArtifactReport:
         artifact, problems = await registry.examination.all_of(task, await upload(request))
@@ -104,7 +107,7 @@ def tasks_router(engine: Engine) -> APIRouter:
         )
 
     @router.post("/v1/tasks/{task}:warm", summary="Compose a task's weights now")
-    async def warm_task(task: str) -> TaskWarmth:
+    async def warm_task(task: TaskPath) -> TaskWarmth:
         registered = registry.get(task)
         await engine.cache.warm([registered], _WARM_SECONDS)
         composed = engine.cache.has(registered.version)

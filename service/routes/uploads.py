@@ -8,7 +8,7 @@ from fastapi import Request
 
 from model_store.artifact_json import parts_of_json
 from model_store.task_artifact import ArtifactParts, artifact_parts
-from service.errors import UnsupportedMedia
+from service.errors import MalformedRequest, UnsupportedMedia
 from service.schemas import BINARY, ArtifactJson, body_schema, schema_of
 
 SAFETENSORS = "application/vnd.safetensors"
@@ -22,10 +22,15 @@ _READERS: dict[str, Callable[[bytes], ArtifactParts]] = {
     JSON: parts_of_json,
 }
 
+_BYTES = BINARY | {"minLength": 1}
+
 ARTIFACT_BODY: dict[str, Any] = body_schema(
-    (OCTETS, BINARY), (SAFETENSORS, BINARY), (JSON, schema_of(ArtifactJson))
+    (OCTETS, _BYTES), (SAFETENSORS, _BYTES), (JSON, schema_of(ArtifactJson))
 )
 """The `openapi_extra` of a route that takes one."""
+
+ANY_BODY: dict[str, Any] = body_schema((OCTETS, _BYTES), (SAFETENSORS, _BYTES), (JSON, {}))
+"""The same of a route that says what is wrong with one, and so takes any."""
 
 
 async def upload(request: Request) -> Callable[[], ArtifactParts]:
@@ -37,4 +42,8 @@ async def upload(request: Request) -> Callable[[], ArtifactParts]:
             f"expected a task artifact as {OCTETS} (safetensors) or {JSON}, got {media[:80]}; "
             "with curl: -T FILE"
         )
-    return partial(reader, await request.body())
+    body = await request.body()
+    if not body:
+        said = "expected a task artifact (safetensors), got no body; with curl: -T FILE"
+        raise MalformedRequest(said)
+    return partial(reader, body)

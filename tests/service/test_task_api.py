@@ -97,7 +97,9 @@ def test_upload_goes_by_its_conditions(
     assert put(client, fifty, if_none_match="*").status_code == 412
     assert put(client, fifty, if_match=f'"{fifty.content_hash[:-1]}0"').status_code == 412
     assert put(client, fifty, if_match=f'W/"{zero.content_hash}"').status_code == 412
-    assert put(client, fifty, if_match=zero.content_hash).status_code == 400
+    assert put(client, fifty, if_match='"x').status_code == 400
+    assert put(client, fifty, if_match="").status_code == 400
+    assert put(client, fifty, if_match='"x",' * 2000).status_code == 400
     assert store.current_hash("task-0") == zero.content_hash
     held = {"if_match": f'"x", "{zero.content_hash}"'}
     assert put(client, fifty, **held).status_code == 200
@@ -131,7 +133,7 @@ def test_reader_who_has_the_version_is_told_so_in_few_bytes(
     client: TestClient, make_artifact: MakeArtifact
 ) -> None:
     own = f'"{make_artifact(0).content_hash}"'
-    for said in (own, f'W/{own}, "x"', "*"):
+    for said in (own, f'W/{own}, "x"', "*", own.strip('"')):
         answer = client.get("/v1/tasks/task-0", headers={"if-none-match": said})
         assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", own)
     assert client.get("/v1/tasks/task-0", headers={"if-none-match": '"x"'}).status_code == 200
@@ -266,7 +268,7 @@ def test_rollback_is_moving_the_alias_and_survives_a_restart(
     assert client.put(path, json={"version": "0" * 64}).status_code == 404
     assert client.put(path, json={"version": "x"}).status_code == 422
     assert client.put(path, json={"version": live, "share": 0.5}).status_code == 422
-    assert client.put("/v1/tasks/task-0/aliases/other", json={"version": live}).status_code == 422
+    assert client.put("/v1/tasks/task-0/aliases/other", json={"version": live}).status_code == 404
 
 
 def test_version_can_be_uploaded_before_it_answers(
@@ -387,7 +389,7 @@ def test_artifact_in_json_that_cannot_serve_is_refused(
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
+        b" ",
         b"{",
         b"[" * 100_000,
         b'{"record": {}, "record": {}, "tensors": {}}',
@@ -404,3 +406,39 @@ def test_artifact_that_is_no_json_is_refused_as_malformed(client: TestClient, bo
     report = client.post("/v1/tasks/new:validate", content=body, headers=headers)
     assert report.status_code == 200
     assert json.loads(report.content)["valid"] is False
+
+
+def test_method_that_a_path_has_not_is_told_those_that_it_has(client: TestClient) -> None:
+    for path, methods in (
+        ("/v1/tasks/task-0", "DELETE, GET, PUT"),
+        ("/v1/tasks/task-0:warm", "POST"),
+        ("/v1/tasks/task-0/aliases/canary", "DELETE, PUT"),
+        ("/v1/tasks", "GET"),
+    ):
+        answer = client.patch(path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+
+
+def test_examples_of_the_documentation_work(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    tried = 0
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            examples = {
+                one["name"]: one["example"]
+                for one in operation.get("parameters", ())
+                if "example" in one
+            }
+            assert method == "get" or not examples or path.endswith((":warm", "/infer"))
+            if examples and method == "get":
+                answer = client.get(path.format(**examples))
+                assert answer.status_code == 200, f"{path}: {answer.text}"
+                tried += 1
+    schemas = document["components"]["schemas"]
+    (predict,), (infer,) = (
+        schemas["PredictRequest"]["examples"],
+        schemas["InferRequest"]["examples"],
+    )
+    assert client.post("/v1/predict", json=predict).status_code == 200
+    assert client.post(f"/v2/models/{predict['task']}/infer", json=infer).status_code == 200
+    assert tried >= 6

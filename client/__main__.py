@@ -10,6 +10,7 @@ from client.commands.doctor_command import doctor
 from client.commands.predict_command import predict
 from client.commands.task_commands import app as task_app
 from client.commands.top_command import top
+from client.commands.version_commands import add_version_commands
 from client.connection import client_version
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+add_version_commands(task_app)
 app.add_typer(task_app, name="task")
 app.command("predict")(predict)
 app.command("top")(top)

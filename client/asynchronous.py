@@ -7,12 +7,13 @@ from typing import Any, Self, TypeVar
 
 import httpx2
 
-from client import prediction_calls, server_calls, task_calls
+from client import prediction_calls, server_calls, task_calls, version_calls
 from client.attempts import Attempts, Call
 from client.connection import DEFAULT_URL, Connection
 from client.errors import Unavailable
 from client.inputs import Inputs, RowsLike
 from client.results import (
+    Alias,
     Prediction,
     Probabilities,
     Pushed,
@@ -21,6 +22,9 @@ from client.results import (
     Task,
     TaskDetails,
     TaskPage,
+    Trial,
+    Version,
+    Warmth,
 )
 from client.retries import Retries
 
@@ -105,6 +109,37 @@ class AsyncClient:
     async def delete(self, task: str) -> None:
         """Delete a task for good."""
         await self._sent(task_calls.delete(task))
+
+    async def validate(self, task: str, artifact: bytes) -> Trial:
+        """All that keeps an artifact from being pushed as that task; changes nothing."""
+        return await self._sent(version_calls.validate(task, artifact))
+
+    async def warm(self, task: str) -> Warmth:
+        """Compose a task's weights now, before it is asked for."""
+        return await self._sent(version_calls.warm(task))
+
+    async def versions(self, task: str) -> tuple[Version, ...]:
+        """A task's versions: the live one last, before it the one kept latest."""
+        return (await self._sent(version_calls.versions(task))).versions
+
+    async def artifact(self, task: str, version: str) -> bytes:
+        """A version as it was pushed."""
+        return await self._sent(version_calls.artifact(task, version))
+
+    async def rollback(self, task: str, version: str | None = None) -> Alias:
+        """Let a version answer again: the one before the live one unless it is named."""
+        if version is not None:
+            return await self._sent(version_calls.move(task, version))
+        found = await self.versions(task)
+        return await self._sent(version_calls.move_back(task, found))
+
+    async def canary(self, task: str, version: str, share: float) -> Alias:
+        """Let a version answer a share of a task's requests, the same ones each time."""
+        return await self._sent(version_calls.try_out(task, version, share))
+
+    async def end_canary(self, task: str) -> None:
+        """Let a task's live version answer all of its requests again."""
+        await self._sent(version_calls.end_trial(task))
 
     async def alive(self) -> None:
         """Return where the process answers at all; raise where it does not."""

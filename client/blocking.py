@@ -10,12 +10,13 @@ from typing import Any, Self, TypeVar
 
 import httpx2
 
-from client import prediction_calls, server_calls, task_calls
+from client import prediction_calls, server_calls, task_calls, version_calls
 from client.attempts import Attempts, Call
 from client.connection import DEFAULT_URL, Connection
 from client.errors import Unavailable
 from client.inputs import Inputs, RowsLike
 from client.results import (
+    Alias,
     Prediction,
     Probabilities,
     Pushed,
@@ -24,6 +25,9 @@ from client.results import (
     Task,
     TaskDetails,
     TaskPage,
+    Trial,
+    Version,
+    Warmth,
 )
 from client.retries import Retries
 
@@ -107,6 +111,37 @@ class Client:
     def delete(self, task: str) -> None:
         """Delete a task for good."""
         self._sent(task_calls.delete(task))
+
+    def validate(self, task: str, artifact: bytes) -> Trial:
+        """All that keeps an artifact from being pushed as that task; changes nothing."""
+        return self._sent(version_calls.validate(task, artifact))
+
+    def warm(self, task: str) -> Warmth:
+        """Compose a task's weights now, before it is asked for."""
+        return self._sent(version_calls.warm(task))
+
+    def versions(self, task: str) -> tuple[Version, ...]:
+        """A task's versions: the live one last, before it the one kept latest."""
+        return self._sent(version_calls.versions(task)).versions
+
+    def artifact(self, task: str, version: str) -> bytes:
+        """A version as it was pushed."""
+        return self._sent(version_calls.artifact(task, version))
+
+    def rollback(self, task: str, version: str | None = None) -> Alias:
+        """Let a version answer again: the one before the live one unless it is named."""
+        if version is not None:
+            return self._sent(version_calls.move(task, version))
+        found = self.versions(task)
+        return self._sent(version_calls.move_back(task, found))
+
+    def canary(self, task: str, version: str, share: float) -> Alias:
+        """Let a version answer a share of a task's requests, the same ones each time."""
+        return self._sent(version_calls.try_out(task, version, share))
+
+    def end_canary(self, task: str) -> None:
+        """Let a task's live version answer all of its requests again."""
+        self._sent(version_calls.end_trial(task))
 
     def alive(self) -> None:
         """Return where the process answers at all; raise where it does not."""

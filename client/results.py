@@ -99,6 +99,57 @@ class Pushed:
 
 
 @dataclass(frozen=True, slots=True)
+class Version:
+    """A version of a task, named by its content's hash."""
+
+    version: str
+    live: bool
+    """Whether it answers whoever names the task alone."""
+    canary_share: float | None = None
+    """The share of those requests that it answers in place of the live one."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionList:
+    """A task's versions: the live one last, before it the one kept latest."""
+
+    task: str
+    versions: tuple[Version, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """Which version answers under an alias, and of a canary how much."""
+
+    task: str
+    alias: str
+    version: str
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What an upload would come to; nothing was changed."""
+
+    valid: bool
+    version: str | None
+    """The content hash that it would have."""
+    kind: str | None
+    problems: tuple[str, ...] = ()
+    """All that is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warmth:
+    """What came of warming a task up."""
+
+    task: str
+    version: str
+    composed: bool
+    """Whether its composed weights are at hand now."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerInfo:
     """Which server this is."""
 

@@ -23,7 +23,7 @@ def push(task: str, artifact: bytes) -> Call[Pushed]:
 
     return Call(
         "PUT",
-        _path(task),
+        task_path(task),
         read,
         headers={"Content-Type": "application/octet-stream"},
         content=artifact,
@@ -38,12 +38,12 @@ def page(limit: int, cursor: str) -> Call[TaskPage]:
 
 def show(task: str) -> Call[TaskDetails]:
     """One task."""
-    return Call("GET", _path(task), lambda answer: answer_as(_DETAILS, answer))
+    return Call("GET", task_path(task), lambda answer: answer_as(_DETAILS, answer))
 
 
 def delete(task: str) -> Call[None]:
     """Delete a task. Not sent again after a broken connection: it might say "no such task"."""
-    return Call("DELETE", _path(task), lambda _: None, repeatable=False)
+    return Call("DELETE", task_path(task), lambda _: None, repeatable=False)
 
 
 def named(task: str) -> str:
@@ -60,5 +60,6 @@ def named(task: str) -> str:
     return task
 
 
-def _path(task: str) -> str:
+def task_path(task: str) -> str:
+    """Where a task is. Raises as `named` does."""
     return f"/v1/tasks/{quote(named(task), safe='')}"

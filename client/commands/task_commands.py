@@ -1,4 +1,4 @@
-"""`impress task`: push, list, show and rm."""
+"""`impress task`: push, list, show and rm; `version_commands` has what concerns versions."""
 
 import sys
 from itertools import islice
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from client.commands.artifact_files import artifact_in
 from client.commands.connecting import ApiKey, Json, Timeout, Url, connected
 from client.commands.printing import print_columns, print_json
 from client.connection import DEFAULT_URL
@@ -18,7 +19,6 @@ app = typer.Typer(help="Upload, look at and delete tasks.", no_args_is_help=True
 Name = Annotated[str, typer.Argument(help="The task's name.")]
 
 _SHOWN_HASH = 12
-_HEADER_LENGTH = 8
 
 
 @app.command("push")
@@ -39,7 +39,7 @@ def push(
     with connected(url, api_key, timeout, as_json) as client:
         if name is not None and len(files) != 1:
             raise InvalidInput(f"--name is for one file, got {len(files)}")
-        artifacts = [(name or file.stem, _artifact(file)) for file in files]
+        artifacts = [(name or file.stem, artifact_in(file)) for file in files]
         try:
             for task, content in artifacts:
                 pushed = client.push(task, content)
@@ -119,21 +119,6 @@ def remove(
         finally:
             if as_json:
                 print_json({"deleted": deleted})
-
-
-def _artifact(file: Path) -> bytes:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{file}: {error.strerror}") from None
-    # The service says what else may be wrong; this is for the picture given by mistake.
-    length = int.from_bytes(content[:_HEADER_LENGTH], "little")
-    if (
-        length > len(content) - _HEADER_LENGTH
-        or content[_HEADER_LENGTH : _HEADER_LENGTH + 1] != b"{"
-    ):
-        raise InvalidInput(f"{file}: expected a task artifact (safetensors), got another file")
-    return content
 
 
 def _row(task: Task) -> tuple[str, str, str]:

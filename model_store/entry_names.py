@@ -7,11 +7,11 @@ version takes a share of the requests. Deleting the task ends them too.
 import re
 
 from model_store.errors import InvalidTaskName
-from model_store.task_artifact import checked_task_name
+from model_store.task_names import LONGEST_STORED_NAME, checked_stored_name
 
 CANARY = "canary"
 
-LONGEST_NAME = 128 + 1 + 64
+LONGEST_NAME = LONGEST_STORED_NAME + 1 + 64
 
 _MARK = "@"
 _VERSION = re.compile(r"[0-9a-f]{64}")
@@ -43,5 +43,5 @@ def checked_entry_name(name: str) -> str:
     task_id, mark, beside = name.partition(_MARK)
     if mark and beside != CANARY and not is_version(beside):
         raise InvalidTaskName(f"no entry has the name {name[:200]!r}")
-    checked_task_name(task_id)
+    checked_stored_name(task_id)
     return name

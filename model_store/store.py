@@ -29,8 +29,9 @@ from model_store.segment_list import LIST_FILE, SegmentList, segment_path
 from model_store.shared_files import SharedFiles
 from model_store.shared_log_writer import SharedLogWriter
 from model_store.store_versions import Accept, StoreVersions, change_of
-from model_store.task_artifact import TaskArtifact, checked_task_name, parse_artifact
+from model_store.task_artifact import TaskArtifact, parse_artifact
 from model_store.task_log import TaskLog
+from model_store.task_names import checked_stored_name, name_for_clients
 
 MANIFEST_FILE = "manifest.json"
 
@@ -111,7 +112,7 @@ class Store:
 
         Raises `InvalidTaskName`.
         """
-        checked_task_name(task_id)
+        checked_stored_name(task_id)
         return self.log.current_hash(task_id)
 
     def load(self, task_id: str) -> TaskArtifact:
@@ -120,11 +121,11 @@ class Store:
         Raises `InvalidTaskName`, `UnknownTask`, `CorruptArtifact`, `InvalidArtifact` or
         `IncompatibleBackbone`.
         """
-        return self._checked(self.log.read_current(checked_task_name(task_id)))
+        return self._checked(self.log.read_current(checked_stored_name(task_id)))
 
     def load_version(self, task_id: str, content_hash: str) -> TaskArtifact:
         """One version of a task by its content hash, current or kept; raises as `load` does."""
-        return self._checked(self.log.read_version(checked_task_name(task_id), content_hash))
+        return self._checked(self.log.read_version(checked_stored_name(task_id), content_hash))
 
     def publish(self, task_id: str, artifact: TaskArtifact) -> bool:
         """Make `artifact` the task's current one; True where the task is new.
@@ -154,11 +155,11 @@ class Store:
 
     def delete(self, task_id: str, accept: Accept = lambda _: None) -> None:
         """Remove a task and all its versions. Raises `UnknownTask`, and what `accept` does."""
-        checked_task_name(task_id)
+        checked_stored_name(task_id)
 
         def decided() -> tuple[list[Change], None]:
             if task_id not in self.log.current:
-                raise UnknownTask(f"no task {task_id!r}")
+                raise UnknownTask(f"no task {name_for_clients(task_id)!r}")
             accept(self._kept.current(task_id))
             return [Change(task_id, DELETED, b"")], None
 

@@ -7,8 +7,9 @@ from model_store.compatibility import check_artifact
 from model_store.kept_versions import KeptVersions
 from model_store.log_writer import Change, Writer
 from model_store.network import FrozenNetwork
-from model_store.task_artifact import TaskArtifact, checked_task_name
+from model_store.task_artifact import TaskArtifact
 from model_store.task_log import TaskLog
+from model_store.task_names import checked_stored_name
 
 Accept = Callable[[str | None], None]
 """Is told a task's current content hash, None where there is none; raises what is against it."""
@@ -27,12 +28,12 @@ class StoreVersions:
 
     def of(self, task_id: str) -> list[str]:
         """Content hashes of a task's versions, the current one last. Raises `UnknownTask`."""
-        checked_task_name(task_id)
+        checked_stored_name(task_id)
         return self._log.up_to_date(lambda: self._kept.of(task_id))
 
     def canary(self, task_id: str) -> Canary | None:
         """A task's canary. Raises `CorruptArtifact`."""
-        checked_task_name(task_id)
+        checked_stored_name(task_id)
         return self._log.up_to_date(lambda: self._kept.canary(task_id))
 
     def publish(self, task_id: str, artifact: TaskArtifact, accept: Accept) -> str | None:
@@ -67,12 +68,12 @@ class StoreVersions:
 
     def delete(self, task_id: str, content_hash: str) -> None:
         """Drop a version for good. Raises `UnknownTask`, or `VersionInUse` where it answers."""
-        checked_task_name(task_id)
+        checked_stored_name(task_id)
         self._writer.change(lambda: (self._kept.without(task_id, content_hash), None))
 
     def set_canary(self, task_id: str, canary: Canary | None) -> None:
         """Let a version have a share of the task's requests, or none. Raises `UnknownTask`."""
-        checked_task_name(task_id)
+        checked_stored_name(task_id)
 
         def decided() -> tuple[list[Change], None]:
             if canary is None:
@@ -85,4 +86,4 @@ class StoreVersions:
 def change_of(task_id: str, artifact: TaskArtifact) -> Change:
     """What publishes an artifact. Raises `InvalidTaskName`."""
     content_hash = bytes.fromhex(artifact.content_hash)
-    return Change(checked_task_name(task_id), content_hash, artifact.content)
+    return Change(checked_stored_name(task_id), content_hash, artifact.content)

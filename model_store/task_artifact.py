@@ -4,7 +4,6 @@ Parses bytes from strangers: no pickle, no paths, every length checked before it
 """
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,12 +14,10 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from model_store.coefficient_tensors import COEFFICIENTS
-from model_store.errors import CorruptArtifact, InvalidTaskName, StoreError
+from model_store.errors import CorruptArtifact, StoreError
 from model_store.supermask_tensors import is_mask
 from model_store.task_record import TaskRecord
 from model_store.tensor_bytes import read_metadata, read_tensors
-
-RESERVED_TASK_NAMES = frozenset({"auto"})
 
 TaskKind = Literal["coefficients", "hybrid", "supermask"]
 KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
@@ -31,20 +28,6 @@ METADATA_KEY = "impress_task"
 
 _MOST_PROBLEMS = 20
 _LONGEST_PATH = 200
-
-_TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-
-
-def checked_task_name(task_id: str) -> str:
-    """The name itself. Raises `InvalidTaskName` on one outside the alphabet, or a reserved one."""
-    if task_id in RESERVED_TASK_NAMES:
-        raise InvalidTaskName(f"the task name {task_id!r} is reserved")
-    if not _TASK_NAME.fullmatch(task_id):
-        raise InvalidTaskName(
-            "a task name is 1 to 128 letters, digits, '.', '_' or '-', the first a letter or a "
-            f"digit; got {task_id[:160]!r}"
-        )
-    return task_id
 
 
 class TaskValues(Protocol):

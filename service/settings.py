@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, RedisDsn, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model_store.errors import InvalidTaskName
-from model_store.task_artifact import checked_task_name
+from model_store.task_names import checked_stored_name
 from service.logs import LogFormat, LogLevel
 
 MEBIBYTE = 1 << 20
@@ -145,7 +145,7 @@ class Settings(BaseSettings):
     def _refuse_names_of_no_task(self) -> "Settings":
         for name in self.pinned_names:
             try:
-                checked_task_name(name)
+                checked_stored_name(name)
             except InvalidTaskName as error:
                 raise ValueError(f"pinned_tasks: {error}") from None
         return self

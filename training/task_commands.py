@@ -9,7 +9,7 @@ import typer
 
 from model_store.files import LocalFolder
 from model_store.locations import location
-from model_store.task_artifact import checked_task_name
+from model_store.task_names import checked_task_name
 from training import options
 from training.coefficients import CoefficientRecipe
 from training.console import described_counts, errors_in_words, progress_bar

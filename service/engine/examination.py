@@ -5,7 +5,8 @@ from collections.abc import Callable
 from model_store.compatibility import check_artifact, problems
 from model_store.errors import InvalidTaskName, StoreError
 from model_store.network import FrozenNetwork
-from model_store.task_artifact import ArtifactParts, TaskArtifact, checked_task_name
+from model_store.task_artifact import ArtifactParts, TaskArtifact
+from model_store.task_names import checked_task_name
 from service.engine.store_thread import StoreThread
 
 Parts = Callable[[], ArtifactParts]

@@ -14,7 +14,8 @@ from model_store.errors import StoreError
 from model_store.store import Store
 from model_store.store_changes import StoreChanges
 from model_store.store_versions import Accept
-from model_store.task_artifact import TaskArtifact, artifact_parts, checked_task_name
+from model_store.task_artifact import TaskArtifact, artifact_parts
+from model_store.task_names import checked_stored_name
 from model_store.task_record import TaskRecord
 from service.engine.entries import Rows
 from service.engine.examination import Examination, Parts
@@ -140,7 +141,7 @@ class TaskRegistry:
         Raises what `Store.publish_if` and reading it raise, and changes nothing then.
         """
         read = partial(artifact_parts, data) if isinstance(data, bytes) else data
-        return await asyncio.shield(self._publish(checked_task_name(task_id), read, accept))
+        return await asyncio.shield(self._publish(checked_stored_name(task_id), read, accept))
 
     async def delete(self, task_id: str, accept: Accept = _take_all) -> None:
         """Forget a task, in memory and on disk. Raises `UnknownTask`, and what `accept` does."""

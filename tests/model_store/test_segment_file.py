@@ -13,6 +13,7 @@ from model_store.segment_file import (
     heads_are_whole,
     scan,
 )
+from model_store.task_names import LONGEST_STORED_NAME, stored_name
 
 CONTENTS = st.lists(st.binary(max_size=300), min_size=1, max_size=5)
 
@@ -54,6 +55,17 @@ def test_deletion_is_an_entry_without_content() -> None:
     (found,) = scanned(SEGMENT_START + frame("a", DELETED, b""))
     assert isinstance(found, Entry)
     assert found.deletes
+
+
+@given(st.sampled_from([0, 1, 40, 300]))
+def test_longest_names_are_found_on_either_side_of_damage(cut: int) -> None:
+    longest = stored_name("t" * 32, "x" * 128)
+    assert len(longest) == LONGEST_STORED_NAME
+    framed = frame(longest, hashlib.sha256(b"content").digest(), b"content")
+    data = SEGMENT_START + framed + framed[cut:] + framed
+    whole = [one for one in scanned(data) if isinstance(one, Entry)]
+    assert {one.task_id for one in whole} == {longest}
+    assert [whole_content(data, one) for one in (whole[0], whole[-1])] == [b"content"] * 2
 
 
 @given(CONTENTS)

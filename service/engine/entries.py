@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,32 @@ Answer: TypeAlias = Rows | Exception
 Payload = TypeVar("Payload")
 
 
+class Allowance(Protocol):
+    """How many rows a caller may still ask for."""
+
+    def take_rows(self, rows: int) -> None:
+        """Count rows that it asks for. Raises `QuotaExceeded`."""
+
+
 class Terms(NamedTuple):
     """On whose behalf, and until when: the engine is fair between callers."""
 
     caller: str
     deadline: float = inf
     """On the clock of `time.monotonic`, in seconds; nobody waits beyond it."""
+    tenant: str | None = None
+    """Whose tasks it sees beside the shared ones."""
+    allowance: Allowance | None = None
 
     def within(self, timeout_ms: float) -> "Terms":
         """The same, and at most so long from now."""
-        return Terms(self.caller, min(self.deadline, time.monotonic() + timeout_ms / 1000))
+        deadline = min(self.deadline, time.monotonic() + timeout_ms / 1000)
+        return Terms(self.caller, deadline, self.tenant, self.allowance)
+
+    def charge(self, rows: int) -> None:
+        """Count rows that are asked for. Raises `QuotaExceeded`."""
+        if self.allowance is not None:
+            self.allowance.take_rows(rows)
 
 
 class Entry(NamedTuple, Generic[Payload]):

@@ -9,6 +9,7 @@ from hashlib import blake2b
 
 from model_store.entry_names import CANARY, beside_entry, is_task, parted
 from model_store.errors import StoreError, UnknownTask
+from model_store.task_names import name_for_clients
 from service.engine.canaries import Canaries, ServingCanary
 from service.engine.held_versions import HeldVersions
 from service.engine.task_table import RegisteredTask
@@ -77,12 +78,20 @@ class LiveTasks:
         task = self._tasks.get(task_id)
         return None if task is None else task.version
 
+    def find(self, task_id: str) -> RegisteredTask | None:
+        """The task of that name, where it serves."""
+        return self._tasks.get(task_id)
+
+    def cannot_serve(self, task_id: str) -> bool:
+        """Whether the store has a task of that name which is left out."""
+        return task_id in self._left_out
+
     def get(self, task_id: str) -> RegisteredTask:
         """The task of that name. Raises `UnknownTask`."""
         try:
             return self._tasks[task_id]
         except KeyError:
-            raise UnknownTask(f"no task {task_id[:160]!r}") from None
+            raise UnknownTask(f"no task {name_for_clients(task_id)[:160]!r}") from None
 
     def snapshot(self) -> tuple[RegisteredTask, ...]:
         """All tasks in order of their names; the same object until one changes."""

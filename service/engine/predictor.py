@@ -83,12 +83,14 @@ class Predictor:
         """Predictions of a named task for rows `[n, row_length]` of intensities in 0..1.
 
         By the version `named`; by the live one or the task's canary where none is. Raises
-        `UnknownTask`, and what `Batcher.submit` raises.
+        `UnknownTask`, `QuotaExceeded`, and what `Batcher.submit` raises.
         """
+        stored = self._registry.visible.name(task_id, terms.tenant)
         if named is None:
-            task = self._registry.choose(task_id, intensities)
+            task = self._registry.choose(stored, intensities)
         else:
-            task = await self._in_time(self._registry.versions.get(task_id, named), terms)
+            task = await self._in_time(self._registry.versions.get(stored, named), terms)
+        terms.charge(len(intensities))
         version = task.version
         if self._planned.may_mix(task):
             # Whoever can do without composed weights does not wait for them.
@@ -114,10 +116,11 @@ class Predictor:
         or rows do not fit in a batch. Raises what can be refused at once.
         """
         task: RegisteredTask | None
+        stored = self._registry.visible.name(task_id, terms.tenant)
         if named is None:
-            task = self._registry.choose(task_id, intensities)
+            task = self._registry.choose(stored, intensities)
         else:
-            task = self._registry.versions.at_hand(task_id, named)
+            task = self._registry.versions.at_hand(stored, named)
         if task is None:
             return None
         version = task.version
@@ -125,6 +128,7 @@ class Predictor:
             self._planned.may_mix(task) or self._cache.has(version)
         ):
             return None
+        terms.charge(len(intensities))
         work = Work(task, self._cache.at_hand(version))
         return Begun(task, self._batcher.put(version, work, intensities, terms, waiter))
 
@@ -154,11 +158,13 @@ class Predictor:
     async def infer(self, intensities: Rows, method: Method, terms: Terms) -> Prediction:
         """Name the task that all rows belong to and predict with it, or abstain.
 
-        Raises `UnknownTask` where no task is registered, or `DeadlinePassed`.
+        Of the tasks that the caller sees. Raises `UnknownTask` where there is none,
+        `QuotaExceeded` or `DeadlinePassed`.
         """
-        tasks = self._registry.snapshot()
+        tasks = self._registry.visible.snapshot(terms.tenant)
         if not tasks:
             raise UnknownTask("no task is registered, so none can be inferred")
+        terms.charge(len(intensities))
         started = perf_counter()
         # Cancelled before its turn on the thread it is never computed.
         identifying = asyncio.get_running_loop().run_in_executor(

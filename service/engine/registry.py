@@ -15,7 +15,7 @@ from model_store.store import Store
 from model_store.store_changes import StoreChanges
 from model_store.store_versions import Accept
 from model_store.task_artifact import TaskArtifact, artifact_parts
-from model_store.task_names import checked_stored_name
+from model_store.task_names import TENANT_MARK, checked_stored_name
 from model_store.task_record import TaskRecord
 from service.engine.entries import Rows
 from service.engine.examination import Examination, Parts
@@ -24,6 +24,7 @@ from service.engine.store_thread import StoreThread
 from service.engine.taking_over import TakingOver
 from service.engine.task_table import RegisteredTask, TaskTable
 from service.engine.version_registry import VersionRegistry
+from service.engine.visible_tasks import VisibleTasks
 from service.telemetry import Telemetry
 
 _SLICE = 256
@@ -42,8 +43,9 @@ def _take_all(current: str | None, wanted: str | None = None) -> None:
 class TaskRegistry:
     """Lives on the event loop; disk and table are touched on `executor`'s one thread.
 
-    `told` is called after each change that is made here, `dropped` with the content hash of each
-    version that serves no longer, `changed` with the live tasks whenever they are others.
+    Names are the store's, with tenants; clients' names are for `visible`. `told` is called after
+    each change that is made here, `dropped` with the content hash of each version that serves no
+    longer, `changed` with the live tasks whenever they are others.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class TaskRegistry:
         self._asked_for = telemetry.task_changes
         self._table = TaskTable()
         self._live = LiveTasks(telemetry, dropped, changed)
+        self.visible = VisibleTasks(self._live)
         self._changes = StoreChanges(store, self._live)
         self._taking_over = TakingOver(self._changes, self._table)
         self.examination = Examination(store.network, self._thread)
@@ -106,6 +109,10 @@ class TaskRegistry:
     def left_out(self) -> dict[str, str]:
         """Tasks of the store that cannot serve, and why."""
         return self._live.left_out
+
+    def version_of(self, tenant: str | None, name: str) -> str | None:
+        """The content hash of a tenant's own task, or a shared one; None where none serves."""
+        return self._live.version_of(name if tenant is None else f"{tenant}{TENANT_MARK}{name}")
 
     def get(self, task_id: str) -> RegisteredTask:
         """The live task of that name. Raises `UnknownTask`."""

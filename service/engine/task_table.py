@@ -19,6 +19,7 @@ from torch import Tensor
 
 from model_store.artifact_layout import ArtifactLayout, LaidOut, class_names
 from model_store.task_artifact import TaskKind
+from model_store.task_names import name_for_clients
 
 _HASH_BYTES = 32
 _LARGEST_BLOCK_BITS = 12
@@ -99,6 +100,11 @@ class RegisteredTask:
         """So many rows were predicted now."""
         self.rows_predicted += rows
         self.last_predicted = int(time())
+
+    @property
+    def name(self) -> str:
+        """What its clients call it; `task_id` is what the store does."""
+        return name_for_clients(self.task_id)
 
     @property
     def version(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
+from service.marked_page import with_part
 from service.settings import Settings
 
 _BEGIN, _END = "<!-- settings: made by `make format` -->", "<!-- end of settings -->"
@@ -35,11 +36,7 @@ def with_table(page: str) -> str:
 
     Raises `ValueError` where a mark is missing.
     """
-    before, begin, rest = page.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise ValueError(f"expected the marks {_BEGIN} and {_END} in the page")
-    return f"{before}{begin}\n\n{settings_table()}\n\n{end}{after}"
+    return with_part(page, _BEGIN, _END, settings_table())
 
 
 def _default(field: FieldInfo) -> str:

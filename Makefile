@@ -45,6 +45,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python -m service.settings_table docs/operators.md
+	$(BIN)/python -m service.access.table docs/access.md
 
 # make bench QUICK=1 takes minutes; both write benchmarks/results and end with 1 where a bound is missed.
 bench: $(VENV)/.test

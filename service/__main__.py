@@ -14,7 +14,7 @@ from service.app import create_app
 from service.direct_protocol import DirectProtocol
 from service.logs import configure_logs
 from service.readiness import Readiness
-from service.server import DrainingServer
+from service.server import DrainingServer, sockets_of
 from service.settings import Settings
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     readiness = Readiness()
     try:
         settings = CliApp.run(Settings)
-        configure_logs(settings.log_format, settings.log_level)
+        configure_logs(settings.log_format, settings.log_level, settings.audit_file)
         app = create_app(settings, readiness)
     except ValidationError as error:
         for one in error.errors():
@@ -49,7 +49,8 @@ def main() -> None:
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
-    DrainingServer(config, readiness, settings.drain_seconds).run()
+    server = DrainingServer(config, readiness, settings.drain_seconds, app.reload_keys)
+    server.run(sockets_of(config, settings.management_port))
 
 
 if __name__ == "__main__":

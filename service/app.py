@@ -1,7 +1,7 @@
 """`create_app(settings)`: the only place where routes, middleware and the engine are wired."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -10,6 +10,13 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.access.audit import Audited
+from service.access.control import AccessControl, access_control
+from service.access.documented import describe_access
+from service.access.key_ring import KeyRing
+from service.access.management_port import ManagementPort
+from service.access.middleware import Access
+from service.access.rules import Rules
 from service.body_limit import BodyLimit
 from service.content_coding import ContentCoding
 from service.direct_answers import DirectAnswers
@@ -46,9 +53,18 @@ if TYPE_CHECKING:
 class Application:
     """The ASGI application, and what answers small raw requests without it."""
 
-    def __init__(self, asgi: ASGIApp, direct: DirectAnswers) -> None:
+    def __init__(
+        self, asgi: ASGIApp, direct: DirectAnswers, rules: Rules, control: AccessControl | None
+    ) -> None:
         self._asgi = asgi
         self.direct = direct
+        self.rules = rules
+        self._control = control
+
+    @property
+    def reload_keys(self) -> Callable[[], None] | None:
+        """Looks at the file of keys now; None where there is none."""
+        return None if self._control is None else self._control.watch.reload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._asgi(scope, receive, send)
@@ -57,7 +73,8 @@ class Application:
 def create_app(settings: Settings, readiness: Readiness) -> Application:
     """The application on the store that the settings name.
 
-    Raises the store's errors where there is none, and `ValueError` where the device is missing.
+    Raises the store's errors where there is none, `ValueError` where the device is missing, and
+    that or `OSError` where the file of keys is not one.
     """
     metrics_registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -65,24 +82,30 @@ def create_app(settings: Settings, readiness: Readiness) -> Application:
     telemetry = Telemetry(metrics_registry)
     engine = build_engine(settings, telemetry)
     models = ModelRepository(engine)
+    control = access_control(settings, engine, telemetry)
+    ring = None if control is None else control.ring
     tracing = _tracing(settings.trace_share)
     telemetry.ready.set_function(
         lambda: float(not readiness.draining and engine.follower.unready is None)
     )
     slow_ms = settings.slow_request_ms
     observer = Observer(telemetry, NotedRequests(None if slow_ms is None else slow_ms / 1000))
-    grpc = _grpc_server(engine, models, readiness, observer, settings)
+    grpc = _grpc_server(engine, models, readiness, observer, ring, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await engine.start()
         try:
+            if control is not None:
+                control.start()
             if grpc is not None:
                 await grpc.start()
             yield
             if grpc is not None:
                 await grpc.stop(settings.shutdown_seconds)
         finally:
+            if control is not None:
+                await control.close()
             await engine.close()
             if tracing is not None:
                 await asyncio.to_thread(tracing.close)
@@ -97,24 +120,33 @@ def create_app(settings: Settings, readiness: Readiness) -> Application:
     )
     answers = RawAnswers(engine.predictor, settings.request_timeout_ms)
     infer = infer_routes(engine, settings)
+    names_are_public = control is None
     routers = (
         predict_router(engine, settings),
         tasks_router(engine),
         task_versions_router(engine),
         open_inference_router(models, infer, answers),
         model_repository_router(models),
-        health_router(engine, readiness, metrics_registry),
+        health_router(engine, readiness, metrics_registry, names_are_public),
         documentation_router(app.title),
     )
     for router in routers:
         app.include_router(router)
     app.mount("/swagger", SWAGGER_FILES)
     describe_request_bodies(app, engine)
+    if control is not None:
+        describe_access(app)
     add_problem_handlers(app, [route for router in routers for route in router.routes])
+    rules = Rules(app.routes)
     # Around the framework, not in it: what the lane answers goes through none of its layers.
     raw = (raw_predict_route(engine, settings), *infer)
     coded = ContentCoding(FastLane(app, raw, answers), settings.max_body_bytes)
     limited = BodyLimit(coded, settings.max_body_bytes)
+    guarded: ASGIApp = Audited(limited, rules, engine.registry.version_of)
+    if ring is not None:
+        guarded = Access(guarded, rules, ring)
+    if settings.management_port is not None:
+        guarded = ManagementPort(guarded, rules, settings.management_port)
     direct = DirectAnswers(
         raw,
         engine.predictor,
@@ -122,9 +154,11 @@ def create_app(settings: Settings, readiness: Readiness) -> Application:
         Proxies(settings.trusted_proxies),
         settings.max_body_bytes,
         settings.request_timeout_ms,
+        ring,
     )
-    observed = Observed(limited, observer)
-    return Application(observed if tracing is None else tracing.around(observed), direct)
+    observed = Observed(guarded, observer)
+    asgi = observed if tracing is None else tracing.around(observed)
+    return Application(asgi, direct, rules, control)
 
 
 def _tracing(share: float) -> "Tracing | None":
@@ -145,6 +179,7 @@ def _grpc_server(
     models: ModelRepository,
     readiness: Readiness,
     observer: Observer,
+    ring: KeyRing | None,
     settings: Settings,
 ) -> "GrpcServer | None":
     if settings.grpc_port is None:
@@ -159,4 +194,6 @@ def _grpc_server(
             f"grpc_port is set and {error.name} is not installed: pip install '.[grpc]'"
         ) from None
     methods = Methods(engine, models, readiness, settings)
-    return GrpcServer(methods, Boundary(observer, settings.request_timeout_ms), settings)
+    managed_elsewhere = settings.management_port is not None
+    boundary = Boundary(observer, settings.request_timeout_ms, ring, managed_elsewhere)
+    return GrpcServer(methods, boundary, settings)

@@ -10,6 +10,8 @@ from functools import lru_cache
 from time import perf_counter
 from typing import NamedTuple
 
+from service.access.key_ring import Key, KeyRing
+from service.access.rules import ASKING_SCOPES
 from service.engine.predictor import Begun, Prediction, Predictor
 from service.engine.waiting import Outcome
 from service.observer import Observer
@@ -37,7 +39,7 @@ class Target(NamedTuple):
 
 
 class DirectAnswers:
-    """On an engine, for the routes of raw requests."""
+    """On an engine, for the routes of raw requests; all of them predict, with a key of `ring`."""
 
     def __init__(
         self,
@@ -47,8 +49,10 @@ class DirectAnswers:
         proxies: Proxies,
         max_body_bytes: int,
         timeout_ms: float | None,
+        ring: KeyRing | None = None,
     ) -> None:
         self._routes = routes
+        self.ring = ring
         self.predictor = predictor
         self.observer = observer
         self.proxies = proxies
@@ -83,6 +87,13 @@ class DirectAnswers:
         return None
 
 
+def _for_the_application(key: Key | None) -> bool:
+    # Which will count the request again.
+    if key is not None:
+        key.allowance.give_back_request()
+    return False
+
+
 class DirectCall(ABC):
     """One request, from its head on; whoever has the connection says how an answer gets there."""
 
@@ -110,12 +121,16 @@ class DirectCall(ABC):
         is answered before this returns.
         """
         direct, target = self._direct, self._target
+        key = None
         try:
+            if direct.ring is not None:
+                key = direct.ring.admitted(self._headers.get(b"authorization"), ASKING_SCOPES)
             caller = direct.proxies.caller(peer, self._headers)
-            terms = terms_said(caller, self._headers, direct.timeout_ms)
-            call = target.route.read(RawRequest(self._headers, target.query, target.parts, body))
+            terms = terms_said(caller, self._headers, direct.timeout_ms, key)
+            request = RawRequest(self._headers, target.query, target.parts, body, terms.tenant)
+            call = target.route.read(request)
             if call.task is None or call.timeout_ms is not None:
-                return False
+                return _for_the_application(key)
             self._answer, self._task = call.answer, call.task
             self._begun = direct.predictor.begin(call.task, call.rows, terms, self, call.version)
         except Exception as error:  # the boundary: whatever it is, the caller is told
@@ -123,7 +138,7 @@ class DirectCall(ABC):
             self._refuse(error)
             return True
         if self._begun is None:
-            return False
+            return _for_the_application(key)
         direct.observer.begin()
         return True
 

@@ -3,6 +3,10 @@
 ServiceError
 ├── MalformedRequest       the body is not what its type promises
 ├── InvalidInput           understood, but with values that cannot be predicted on
+├── Unauthenticated        no key, or none that is good
+├── Forbidden              a good key, without the scope for this
+├── QuotaExceeded          a good key, which has asked for all that it may for now
+├── NotHere                served on another port
 ├── UnsupportedMedia       a content type that this route does not take
 ├── BodyTooLarge           more bytes than the settings allow
 ├── PreconditionFailed     the task is not at the version that the request goes by
@@ -27,6 +31,26 @@ class MalformedRequest(ServiceError):
 
 class InvalidInput(ServiceError):
     """The request is understood, but its values cannot be predicted on."""
+
+
+class Unauthenticated(ServiceError):
+    """No key was presented, or none that is good."""
+
+
+class Forbidden(ServiceError):
+    """The key is good, and has none of the scopes that this asks for."""
+
+
+class QuotaExceeded(ServiceError):
+    """The key has asked for all that it may; more can be had after `retry_after_seconds`."""
+
+    def __init__(self, said: str, retry_after_seconds: float) -> None:
+        super().__init__(said)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NotHere(ServiceError):
+    """What runs the service has a port of its own, and this is another."""
 
 
 class UnsupportedMedia(ServiceError):

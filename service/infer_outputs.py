@@ -55,7 +55,7 @@ def answer_parameters(prediction: Prediction) -> dict[str, str | float | bool]:
         "abstained": prediction.task is None,
     }
     if prediction.task is not None:
-        parameters["task"] = prediction.task.task_id
+        parameters["task"] = prediction.task.name
     return parameters
 
 

@@ -4,18 +4,27 @@ Tracebacks never show the values of variables, which may be a caller's data or a
 """
 
 import logging
+import logging.handlers
 import sys
+from pathlib import Path
 from typing import Literal
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+AUDIT_LOG = "service.audit"
+"""The logger of what is written down of changes."""
+
 LogFormat = Literal["auto", "json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
-def configure_logs(form: LogFormat, level: LogLevel) -> None:
-    """Send everything from `level` on to standard error; auto: JSON unless that is a terminal."""
+def configure_logs(form: LogFormat, level: LogLevel, audit_file: Path | None = None) -> None:
+    """Send everything from `level` on to standard error; auto: JSON unless that is a terminal.
+
+    What is written down of changes goes there whatever the level, and to `audit_file` too. Raises
+    `OSError` where that cannot be written.
+    """
     logging.captureWarnings(True)
     handler = logging.StreamHandler(sys.stderr)
     as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
@@ -23,6 +32,17 @@ def configure_logs(form: LogFormat, level: LogLevel) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    audit = logging.getLogger(AUDIT_LOG)
+    audit.setLevel(logging.INFO)
+    if audit_file is not None:
+        audit.addHandler(audit_handler(audit_file))
+
+
+def audit_handler(path: Path) -> logging.Handler:
+    """Appends JSON to the file, or begins it again where it was moved away. Raises `OSError`."""
+    handler = logging.handlers.WatchedFileHandler(path, encoding="utf-8")
+    handler.setFormatter(log_formatter(as_json=True))
+    return handler
 
 
 def log_formatter(as_json: bool) -> logging.Formatter:

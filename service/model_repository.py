@@ -35,7 +35,10 @@ def check_no_version(version: str | None) -> None:
 
 
 class ModelRepository:
-    """Metadata, readiness and index; a version that is "" is the live one."""
+    """Metadata, readiness and index of what a caller of a tenant sees.
+
+    A version that is "" is the live one.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._registry = engine.registry
@@ -46,14 +49,17 @@ class ModelRepository:
         """Name, version and extensions of the server."""
         return {"name": "impress", "version": version("impress"), "extensions": list(EXTENSIONS)}
 
-    async def metadata(self, name: str, version: str = "") -> dict[str, Any]:
+    async def metadata(
+        self, name: str, version: str = "", tenant: str | None = None
+    ) -> dict[str, Any]:
         """Inputs and outputs of a model, -1 for a free dimension. Raises `UnknownTask`."""
         versions, classes = [], -1
         if name == AUTO:
             check_no_version(version)
         else:
-            task = await self._task(name, version)
-            versions = await self._registry.versions.of(name)
+            stored = self._registry.visible.name(name, tenant)
+            task = await self._task(stored, version)
+            versions = await self._registry.versions.of(stored)
             classes = len(task.classes)
         return {
             "name": name,
@@ -67,45 +73,45 @@ class ModelRepository:
             ],
         }
 
-    async def check_ready(self, name: str, version: str = "") -> None:
+    async def check_ready(self, name: str, version: str = "", tenant: str | None = None) -> None:
         """Raises `UnknownTask` where the model cannot be predicted with."""
         if name == AUTO:
             check_no_version(version)
-            if not len(self._registry):
+            if not self._registry.visible.snapshot(tenant):
                 raise UnknownTask("no task is registered, so none can be inferred")
         else:
-            await self._task(name, version)
+            await self._task(self._registry.visible.name(name, tenant), version)
 
-    async def _task(self, name: str, version: str) -> RegisteredTask:
+    async def _task(self, stored: str, version: str) -> RegisteredTask:
         if version:
-            return await self._registry.versions.get(name, version)
-        return self._registry.get(name)
+            return await self._registry.versions.get(stored, version)
+        return self._registry.get(stored)
 
-    def index(self, only_ready: bool = False) -> Iterator[IndexedModel]:
+    def index(self, only_ready: bool = False, tenant: str | None = None) -> Iterator[IndexedModel]:
         """Every task in order of its name, then what cannot serve; may be read on any thread."""
-        ready = self._registry.snapshot()
-        left_out = {} if only_ready else self._registry.left_out
+        ready = self._registry.visible.snapshot(tenant)
+        left_out = {} if only_ready else self._registry.visible.left_out(tenant)
         return chain(
-            (IndexedModel(task.task_id, task.version) for task in ready),
+            (IndexedModel(task.name, task.version) for task in ready),
             (
                 IndexedModel(task_id, state="UNAVAILABLE", reason=why)
                 for task_id, why in sorted(left_out.items())
             ),
         )
 
-    async def load(self, name: str) -> None:
+    async def load(self, name: str, tenant: str | None = None) -> None:
         """Take over now what the store has, rather than when it is next looked at.
 
         Raises `UnknownTask` where the task cannot serve then, and `StoreUnavailable`.
         """
         await self._registry.catch_up(thorough=False)
-        if (why := self._registry.left_out.get(name)) is not None:
+        if (why := self._registry.visible.left_out(tenant).get(name)) is not None:
             raise UnknownTask(f"task {name[:160]!r} cannot serve: {why}")
-        self._registry.get(name)
+        self._registry.visible.get(name, tenant)
 
-    def unload(self, name: str) -> None:
+    def unload(self, name: str, tenant: str | None = None) -> None:
         """Raises `StaysLoaded`, or `UnknownTask`: there is no memory to be won from a task."""
-        self._registry.get(name)
+        self._registry.visible.get(name, tenant)
         raise StaysLoaded(
             f"task {name[:160]!r} takes a kilobyte and stays in memory; DELETE /v1/tasks/{{task}} "
             "deletes one for good"

@@ -19,7 +19,8 @@ _LINES_A_SECOND = 20
 _log = logging.getLogger(__name__)
 
 About = Callable[[], Mapping[str, Any]]
-"""What identifies a request, where it is known: `request_id`, `trace_id` and `task`; else more."""
+"""What identifies a request, where it is known: `request_id`, `trace_id`, `task` and `tenant`; else
+more."""
 
 
 class NotedRequests:
@@ -62,6 +63,7 @@ class NotedRequests:
             return
         said = {
             **_identity(about),
+            "tenant": about().get("tenant"),
             "method": method,
             # The template, never the path: that is a stranger's text.
             "route": route,

@@ -21,6 +21,10 @@ CALLER_LEFT = 499
 STATUS_CODES: dict[type[Exception], int] = {
     errors.MalformedRequest: 400,
     errors.InvalidInput: 422,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.QuotaExceeded: 429,
+    errors.NotHere: 404,
     errors.UnsupportedMedia: 415,
     errors.BodyTooLarge: 413,
     errors.PreconditionFailed: 412,
@@ -92,7 +96,9 @@ def described(error: Exception, request: object) -> Described:
         about = {"request_id": request}
         _log.error("the service made a mistake", exc_info=error, extra=about)
         return Described(500, "the service made a mistake; its log says more")
-    retry_after = error.retry_after_seconds if isinstance(error, errors.Unavailable) else None
+    retry_after = None
+    if isinstance(error, errors.Unavailable | errors.QuotaExceeded):
+        retry_after = error.retry_after_seconds
     return Described(STATUS_CODES[kind], str(error), retry_after)
 
 
@@ -100,6 +106,8 @@ def problem_of(error: Exception, path: str, request_id: str | None) -> Response:
     """The problem document for an error."""
     status, detail, retry_after = described(error, request_id)
     headers = {} if retry_after is None else {"Retry-After": str(max(1, ceil(retry_after)))}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
     return _problem(path, request_id, status, detail, headers)
 
 

@@ -26,7 +26,7 @@ class RawAnswers:
         # Of a header that is sent twice the last one counts.
         headers: dict[bytes, bytes] = dict(scope["headers"])
         body = await _body(receive)
-        call = route.read(RawRequest(headers, scope["query_string"], parts, body))
+        call = route.read(RawRequest(headers, scope["query_string"], parts, body, terms.tenant))
         scope["task"] = call.task
         if call.timeout_ms is not None:
             terms = terms.within(call.timeout_ms)

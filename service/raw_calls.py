@@ -22,6 +22,8 @@ class RawRequest:
     query: bytes
     path: Mapping[str, str]
     body: bytes
+    tenant: str | None = None
+    """Of whoever asks."""
 
 
 @dataclass(slots=True)

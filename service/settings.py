@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     """How long a service that was in step with the store stays ready when it can read it no more,
     and answers from what it last read."""
     host: str = "127.0.0.1"
-    """Address to listen on. Beyond loopback, `allow_unauthenticated` must be set."""
+    """Address to listen on. Beyond loopback, `keys_file` or `allow_unauthenticated` must be set."""
     port: int = Field(default=8000, ge=1, le=65535)
     """Port to listen on."""
     grpc_port: int | None = Field(default=None, ge=1, le=65535)
@@ -52,6 +52,15 @@ class Settings(BaseSettings):
     trusted_proxies: str = "127.0.0.1"
     """Addresses or networks, comma-separated, whose X-Forwarded-For names the caller. Behind any
     other proxy all its clients count as one caller: fair to each other's tasks, not to them."""
+    keys_file: Path | None = None
+    """File of API keys, which `impress-keys` writes; looked at again every second, and on SIGHUP.
+    None: no key is asked for."""
+    management_port: int | None = Field(default=None, ge=1, le=65535)
+    """Port of its own, on the same address, for uploads, deletes, loads, /metrics and /debug, which
+    then are served there alone. None: all on one port."""
+    audit_file: Path | None = None
+    """File that the lines about changes of tasks are appended to, as JSON, beside the log; reopened
+    when it was moved away."""
     allow_unauthenticated: bool = False
     """Let anyone who reaches the address predict, upload and delete: for private networks."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -97,8 +106,8 @@ class Settings(BaseSettings):
     """A batch that by all that was measured takes less is computed on the event loop, which saves
     it the way to another thread and back. 0: never."""
     max_queue_rows: int = Field(default=8192, ge=1)
-    """Rows that may wait; more are refused with 503. One caller, known by its address, may let
-    no more wait than it leaves free for others."""
+    """Rows that may wait; more are refused with 503. One caller, known by its address or its key,
+    may let no more wait than it leaves free for others."""
     max_request_rows: int = Field(default=1024, ge=1)
     """Rows in one request; more are refused with 422."""
     request_timeout_ms: float | None = Field(default=None, gt=0, le=MAX_TIMEOUT_MS)
@@ -163,14 +172,24 @@ class Settings(BaseSettings):
     def _refuse_one_port_for_both(self) -> "Settings":
         if self.grpc_port == self.port:
             raise ValueError(f"grpc_port ({self.grpc_port}) must not be port")
+        if self.management_port in (self.port, self.grpc_port) and self.management_port:
+            raise ValueError(
+                f"management_port ({self.management_port}) must not be port or grpc_port"
+            )
         return self
 
     @model_validator(mode="after")
     def _refuse_open_doors(self) -> "Settings":
-        if not self.allow_unauthenticated and not _is_loopback(self.host):
+        if self.keys_file is not None and self.allow_unauthenticated:
+            raise ValueError("expected keys_file or allow_unauthenticated, got both")
+        if (
+            self.keys_file is None
+            and not self.allow_unauthenticated
+            and not _is_loopback(self.host)
+        ):
             raise ValueError(
                 f"host {self.host} is reachable from elsewhere and there is no access control: "
-                "bind to 127.0.0.1, or set ALLOW_UNAUTHENTICATED=true"
+                "bind to 127.0.0.1, set KEYS_FILE, or set ALLOW_UNAUTHENTICATED=true"
             )
         return self
 

@@ -17,6 +17,7 @@ from model_store.errors import (
 from model_store.store import Store
 from model_store.store_changes import StoreChanges
 from model_store.task_artifact import TaskArtifact
+from model_store.task_names import name_for_clients
 from service.engine.canaries import ServingCanary
 from service.engine.live_tasks import LiveTasks
 from service.engine.store_thread import StoreThread
@@ -141,4 +142,5 @@ class VersionRegistry:
 
     def _unknown(self, task_id: str, version: str) -> UnknownTask:
         live = self._live.get(task_id).version
-        return UnknownTask(f"no version {version[:80]!r} of {task_id[:160]!r}; {live} is live")
+        name = name_for_clients(task_id)[:160]
+        return UnknownTask(f"no version {version[:80]!r} of {name!r}; {live} is live")

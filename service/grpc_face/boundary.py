@@ -14,7 +14,10 @@ from urllib.parse import unquote
 
 import grpc
 
+from service.access.key_ring import Key, KeyRing
+from service.access.rules import GRPC_RULES, OPEN, Rule
 from service.engine.entries import Terms
+from service.errors import NotHere
 from service.observer import Observer
 from service.problems import CALLER_LEFT, described
 
@@ -44,21 +47,35 @@ Answer = Callable[[Any, Terms], Awaitable[Any]]
 
 
 class Boundary:
-    """Makes handlers of answers."""
+    """Makes handlers of answers.
 
-    def __init__(self, observer: Observer, default_timeout_ms: float | None) -> None:
+    With a `ring` each call is asked for a key, by its method's rule. What is for those who run the
+    service is not served where that has a port of its own.
+    """
+
+    def __init__(
+        self,
+        observer: Observer,
+        default_timeout_ms: float | None,
+        ring: KeyRing | None = None,
+        managed_elsewhere: bool = False,
+    ) -> None:
         self._observer = observer
         self._default_timeout_ms = default_timeout_ms
+        self._ring = ring
+        self._managed_elsewhere = managed_elsewhere
 
     def around(self, path: str, answer: Answer) -> Callable[[Any, Any], Awaitable[Any]]:
-        """The handler of what is called as `path`."""
+        """The handler of what is called as `path`; a method has a rule where keys are asked for."""
+        guarded = self._ring is not None or self._managed_elsewhere
+        rule = GRPC_RULES[path.rpartition("/")[2]] if guarded else OPEN
 
         async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
             started, code, name = perf_counter(), 200, self._name(context)
             self._observer.begin()
             try:
-                # Whoever may not ask is to be refused here, by `context.invocation_metadata()`.
-                return await answer(request, self._terms(context))
+                key = self._admitted(rule, context)
+                return await answer(request, self._terms(context, key))
             except asyncio.CancelledError:
                 # gRPC cancels a call whose deadline passed, as one whose caller left.
                 remaining = context.time_remaining()
@@ -82,12 +99,22 @@ class Boundary:
         texts = {key.encode(): value.encode() for key, value in given if isinstance(value, str)}
         return self._observer.name(texts).decode()
 
-    def _terms(self, context: Any) -> Terms:
+    def _admitted(self, rule: Rule, context: Any) -> Key | None:
+        if rule.manages and self._managed_elsewhere:
+            raise NotHere("this is served on the management port alone, over HTTP")
+        if rule.needs is None or self._ring is None:
+            return None
+        given = [value for name, value in context.invocation_metadata() if name == "authorization"]
+        return self._ring.admitted(given[0].encode() if len(given) == 1 else None, rule.needs)
+
+    def _terms(self, context: Any, key: Key | None) -> Terms:
         remaining = context.time_remaining()
         if remaining is None and self._default_timeout_ms is not None:
             remaining = self._default_timeout_ms / 1000
         deadline = inf if remaining is None else time.monotonic() + remaining
-        return Terms(caller_of(context.peer()), deadline)
+        if key is None:
+            return Terms(caller_of(context.peer()), deadline)
+        return Terms(key.caller, deadline, key.tenant, key.allowance)
 
 
 def caller_of(peer: str) -> str:

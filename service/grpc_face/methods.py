@@ -54,14 +54,14 @@ class Methods:
 
     async def _model_ready(self, request: Any, terms: Terms) -> Any:
         try:
-            await self._models.check_ready(request.name, request.version)
+            await self._models.check_ready(request.name, request.version, terms.tenant)
         except UnknownTask:
             # By HTTP a status code says it; here the answer has a field for it.
             return MESSAGES["ModelReadyResponse"](ready=False)
         return MESSAGES["ModelReadyResponse"](ready=True)
 
     async def _model_metadata(self, request: Any, terms: Terms) -> Any:
-        metadata = await self._models.metadata(request.name, request.version)
+        metadata = await self._models.metadata(request.name, request.version, terms.tenant)
         return MESSAGES["ModelMetadataResponse"](**metadata)
 
     async def _model_infer(self, request: Any, terms: Terms) -> Any:
@@ -78,7 +78,7 @@ class Methods:
         return infer_answer(task, call, prediction)
 
     async def _repository_index(self, request: Any, terms: Terms) -> Any:
-        index = self._models.index(request.ready)
+        index = self._models.index(request.ready, terms.tenant)
 
         def response() -> Any:
             answer = MESSAGES["RepositoryIndexResponse"]()
@@ -94,9 +94,9 @@ class Methods:
                 "parameters: expected none, a task's configuration and content are its artifact; "
                 f"got {', '.join(sorted(request.parameters))[:200]}"
             )
-        await self._models.load(request.model_name)
+        await self._models.load(request.model_name, terms.tenant)
         return MESSAGES["RepositoryModelLoadResponse"]()
 
     async def _repository_model_unload(self, request: Any, terms: Terms) -> Any:
-        self._models.unload(request.model_name)
+        self._models.unload(request.model_name, terms.tenant)
         return MESSAGES["RepositoryModelUnloadResponse"]()

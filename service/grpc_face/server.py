@@ -11,7 +11,7 @@ _SERVICE = f"{PACKAGE}.GRPCInferenceService"
 
 
 class GrpcServer:
-    """Serves from `start` to `stop`; knows neither keys nor encryption, as HTTP does not here."""
+    """Serves from `start` to `stop`; knows no encryption, as HTTP does not here."""
 
     def __init__(self, methods: Methods, boundary: Boundary, settings: Settings) -> None:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host

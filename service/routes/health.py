@@ -1,4 +1,4 @@
-"""Probes for whoever runs the service, and the metrics. None of them asks for a key."""
+"""Probes for whoever runs the service, and the metrics. The probes never ask for a key."""
 
 from typing import Any
 
@@ -15,9 +15,15 @@ from service.schemas import PROBLEMS
 
 
 def health_router(
-    engine: Engine, readiness: Readiness, metrics_registry: CollectorRegistry
+    engine: Engine,
+    readiness: Readiness,
+    metrics_registry: CollectorRegistry,
+    names_are_public: bool,
 ) -> APIRouter:
-    """The routes, on an engine and the registry that holds its metrics."""
+    """The routes, on an engine and the registry that holds its metrics.
+
+    Where names of tasks are not for everyone, a probe says only how many are damaged.
+    """
     router = APIRouter(tags=["operations"], responses=PROBLEMS)
 
     @router.get("/livez", summary="200 while the process answers at all")
@@ -31,12 +37,14 @@ def health_router(
         follower, fleet = engine.follower, engine.fleet
         if (unready := why_unready(readiness, follower)) is not None:
             return problem_response(request, 503, unready)
+        damaged = engine.registry.damaged
         state = {
             "ready": True,
             "tasks": len(engine.registry),
             "store": follower.explained,
             "version": f"{engine.registry.version:012x}",
-            "damaged_tasks": engine.registry.damaged,
+            "damaged": len(damaged),
+            **({"damaged_tasks": damaged} if names_are_public else {}),
             "redis": "not configured" if fleet is None else "up" if fleet.link.up else "down",
         }
         return Response(orjson.dumps(state), media_type="application/json")

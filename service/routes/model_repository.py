@@ -7,6 +7,7 @@ from itertools import islice
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from service.access.tenants import tenant_of
 from service.model_repository import IndexedModel, ModelRepository
 from service.open_inference_schemas import IndexRequest, LoadRequest, ModelIndex
 from service.rows import Model, parsed_body
@@ -32,7 +33,8 @@ def model_repository_router(models: ModelRepository) -> APIRouter:
     )
     async def index(request: Request) -> Response:
         wanted = await _given(request, IndexRequest)
-        content = await asyncio.to_thread(_encoded, models.index(wanted.ready))
+        found = models.index(wanted.ready, tenant_of(request.scope))
+        content = await asyncio.to_thread(_encoded, found)
         return Response(content, media_type="application/json")
 
     @router.post(
@@ -42,14 +44,14 @@ def model_repository_router(models: ModelRepository) -> APIRouter:
     )
     async def load(task: str, request: Request) -> dict[str, str]:
         await _given(request, LoadRequest)
-        await models.load(task)
+        await models.load(task, tenant_of(request.scope))
         return {"name": task}
 
     @router.post(
         "/v2/repository/models/{task}/unload", summary="Refused: tasks stay in memory, all of them"
     )
-    async def unload(task: str) -> None:
-        models.unload(task)
+    async def unload(task: str, request: Request) -> None:
+        models.unload(task, tenant_of(request.scope))
 
     return router
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from service.access.tenants import tenant_of
 from service.model_repository import ModelRepository
 from service.open_inference_schemas import InferRequest, InferResponse
 from service.raw_answers import RawAnswers
@@ -32,21 +33,21 @@ def open_inference_router(
         return models.server_metadata()
 
     @router.get("/v2/models/{task}", summary="A task's inputs and outputs")
-    async def model_metadata(task: str) -> dict[str, Any]:
-        return await models.metadata(task)
+    async def model_metadata(task: str, request: Request) -> dict[str, Any]:
+        return await models.metadata(task, tenant=tenant_of(request.scope))
 
     @router.get(_VERSIONED, summary="The same of one version")
-    async def version_metadata(task: str, version: str) -> dict[str, Any]:
-        return await models.metadata(task, version)
+    async def version_metadata(task: str, version: str, request: Request) -> dict[str, Any]:
+        return await models.metadata(task, version, tenant_of(request.scope))
 
     @router.get("/v2/models/{task}/ready", summary="200 where the task can be predicted with")
-    async def model_ready(task: str) -> dict[str, Any]:
-        await models.check_ready(task)
+    async def model_ready(task: str, request: Request) -> dict[str, Any]:
+        await models.check_ready(task, tenant=tenant_of(request.scope))
         return {"name": task, "ready": True}
 
     @router.get(_VERSIONED + "/ready", summary="200 where that version can be predicted with")
-    async def version_ready(task: str, version: str) -> dict[str, Any]:
-        await models.check_ready(task, version)
+    async def version_ready(task: str, version: str, request: Request) -> dict[str, Any]:
+        await models.check_ready(task, version, tenant_of(request.scope))
         return {"name": task, "ready": True}
 
     # Raw tensors never come here: the fast lane takes them, as the same route.

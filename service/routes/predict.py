@@ -124,7 +124,7 @@ def predict_response(prediction: Prediction) -> PredictResponse:
             LabelledProbability(label=task.classes[index], probability=float(row[index]))
             for index, row in zip(best, probabilities, strict=True)
         ]
-        answer = PredictResponse(task=task.task_id, version=task.version, predictions=labelled)
+        answer = PredictResponse(task=task.name, version=task.version, predictions=labelled)
     if prediction.identification is not None:
         answer.inference = _inference(prediction.identification, abstained=task is None)
     return answer
@@ -136,7 +136,7 @@ def _inference(identification: Identification, abstained: bool) -> Inference:
         entropy_nats=identification.best.entropy_nats,
         margin_nats=identification.margin_nats,
         candidates=[
-            CandidateEntropy(task=one.task.task_id, entropy_nats=one.entropy_nats)
+            CandidateEntropy(task=one.task.name, entropy_nats=one.entropy_nats)
             for one in identification.candidates[:_SHOWN_CANDIDATES]
         ],
         abstained=abstained,

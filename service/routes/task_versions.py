@@ -7,6 +7,8 @@ from fastapi import APIRouter, Request, Response
 from structlog.contextvars import bound_contextvars
 
 from model_store.canary import Canary
+from model_store.task_names import stored_name
+from service.access.tenants import tenant_of
 from service.engine.engine import Engine
 from service.errors import InvalidInput
 from service.routes.preconditions import Preconditions
@@ -38,10 +40,14 @@ def task_versions_router(engine: Engine) -> APIRouter:
     router = APIRouter(tags=["tasks"], responses=PROBLEMS)
     registry, versions = engine.registry, engine.registry.versions
 
+    def seen(request: Request, task: str) -> str:
+        return registry.visible.name(task, tenant_of(request.scope))
+
     @router.get(_VERSIONS, summary="A task's versions, the one that answers last")
-    async def list_versions(task: TaskPath) -> TaskVersions:
-        found = await versions.of(task)
-        canary = versions.canary(task)
+    async def list_versions(task: TaskPath, request: Request) -> TaskVersions:
+        stored = seen(request, task)
+        found = await versions.of(stored)
+        canary = versions.canary(stored)
         shares = {} if canary is None else {canary.task.version: canary.share}
         listed = [
             TaskVersion(version=one, live=one == found[-1], canary_share=shares.get(one))
@@ -59,13 +65,14 @@ def task_versions_router(engine: Engine) -> APIRouter:
     async def get_version(
         task: TaskPath, version: VersionPath, request: Request, response: Response
     ) -> object:
-        registered = await versions.get(task, version)
+        stored = seen(request, task)
+        registered = await versions.get(stored, version)
         headers = {"ETag": etag(version), "Vary": "Accept"}
         if Preconditions(request.headers).unchanged(version):
             return Response(status_code=304, headers=headers)
         accepted = request.headers.get("accept", "")
         if OCTETS in accepted or SAFETENSORS in accepted:
-            artifact = await versions.artifact(task, version)
+            artifact = await versions.artifact(stored, version)
             media = OCTETS if OCTETS in accepted else SAFETENSORS
             return Response(artifact.content, headers=headers, media_type=media)
         response.headers.update(headers)
@@ -81,7 +88,8 @@ def task_versions_router(engine: Engine) -> APIRouter:
     async def put_version(
         task: TaskPath, version: VersionPath, request: Request, response: Response
     ) -> TaskDetails:
-        registry.get(task)
+        stored = stored_name(tenant_of(request.scope), task)
+        registry.get(stored)
         artifact = await registry.examination.checked(await upload(request))
         if artifact.content_hash != version:
             raise InvalidInput(
@@ -89,11 +97,11 @@ def task_versions_router(engine: Engine) -> APIRouter:
                 f"got {version[:80]!r}"
             )
         with bound_contextvars(request_id=request.scope["request_id"]):
-            created = await versions.add(task, artifact)
+            created = await versions.add(stored, artifact)
         response.status_code = 201 if created else 200
         response.headers["ETag"] = etag(version)
         response.headers["Location"] = f"/v1/tasks/{task}/versions/{version}"
-        registered = await versions.get(task, version)
+        registered = await versions.get(stored, version)
         return details(engine, registered, await registry.record(registered))
 
     @router.delete(
@@ -101,7 +109,7 @@ def task_versions_router(engine: Engine) -> APIRouter:
     )
     async def delete_version(task: TaskPath, version: VersionPath, request: Request) -> None:
         with bound_contextvars(request_id=request.scope["request_id"]):
-            await versions.delete(task, version)
+            await versions.delete(stored_name(tenant_of(request.scope), task), version)
 
     @router.put(
         f"{_ALIASES}/production",
@@ -111,9 +119,10 @@ def task_versions_router(engine: Engine) -> APIRouter:
     async def move_production(task: TaskPath, request: Request, response: Response) -> Alias:
         conditions = Preconditions(request.headers)
         target = parsed_body(await request.body(), AliasTarget)
+        stored = stored_name(tenant_of(request.scope), task)
         with bound_contextvars(request_id=request.scope["request_id"]):
-            artifact = await versions.artifact(task, target.version)
-            live, _ = await registry.publish(task, artifact, conditions.check)
+            artifact = await versions.artifact(stored, target.version)
+            live, _ = await registry.publish(stored, artifact, conditions.check)
         response.headers["ETag"] = etag(live.version)
         return Alias(task=task, alias="production", version=target.version, share=None)
 
@@ -124,18 +133,20 @@ def task_versions_router(engine: Engine) -> APIRouter:
     )
     async def move_canary(task: TaskPath, request: Request) -> Alias:
         target = parsed_body(await request.body(), CanaryTarget)
-        registry.get(task)
+        stored = stored_name(tenant_of(request.scope), task)
+        registry.get(stored)
         canary = Canary(version=target.version, share=target.share)
         with bound_contextvars(request_id=request.scope["request_id"]):
-            await versions.set_canary(task, canary)
+            await versions.set_canary(stored, canary)
         return Alias(task=task, alias="canary", version=target.version, share=target.share)
 
     @router.delete(
         f"{_ALIASES}/canary", status_code=204, summary="End the canary: production answers all"
     )
     async def end_canary(task: TaskPath, request: Request) -> None:
-        registry.get(task)
+        stored = stored_name(tenant_of(request.scope), task)
+        registry.get(stored)
         with bound_contextvars(request_id=request.scope["request_id"]):
-            await versions.set_canary(task, None)
+            await versions.set_canary(stored, None)
 
     return router

@@ -7,7 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from structlog.contextvars import bound_contextvars
 
+from model_store.task_names import stored_name
 from model_store.task_record import TaskRecord
+from service.access.tenants import tenant_of
 from service.engine.engine import Engine
 from service.engine.task_table import RegisteredTask
 from service.routes.plain_names import PLAIN
@@ -39,14 +41,14 @@ def tasks_router(engine: Engine) -> APIRouter:
 
     @router.get("/v1/tasks", summary="List tasks in order of their names")
     async def list_tasks(
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str = ""
+        request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str = ""
     ) -> TaskList:
-        tasks = registry.snapshot()
-        start = bisect_right(tasks, cursor, key=lambda task: task.task_id)
+        tasks = registry.visible.snapshot(tenant_of(request.scope))
+        start = bisect_right(tasks, cursor, key=lambda task: task.name)
         page = tasks[start : start + limit]
         return TaskList(
             tasks=[_summary(task) for task in page],
-            next_cursor=page[-1].task_id if start + limit < len(tasks) else None,
+            next_cursor=page[-1].name if start + limit < len(tasks) else None,
         )
 
     @router.get(
@@ -57,7 +59,7 @@ def tasks_router(engine: Engine) -> APIRouter:
         openapi_extra=READ_CONDITIONS,
     )
     async def get_task(task: TaskPath, request: Request, response: Response) -> object:
-        registered = registry.get(task)
+        registered = registry.visible.get(task, tenant_of(request.scope))
         headers = {"ETag": etag(registered.version)}
         if Preconditions(request.headers).unchanged(registered.version):
             return Response(status_code=304, headers=headers)
@@ -73,9 +75,10 @@ def tasks_router(engine: Engine) -> APIRouter:
     )
     async def put_task(task: TaskPath, request: Request, response: Response) -> TaskDetails:
         conditions = Preconditions(request.headers)
+        stored = stored_name(tenant_of(request.scope), task)
         parts = await upload(request)
         with bound_contextvars(request_id=request.scope["request_id"]):
-            registered, created = await registry.publish(task, parts, conditions.check)
+            registered, created = await registry.publish(stored, parts, conditions.check)
         response.status_code = 201 if created else 200
         response.headers["ETag"] = etag(registered.version)
         response.headers["Location"] = f"/v1/tasks/{task}"
@@ -90,7 +93,8 @@ def tasks_router(engine: Engine) -> APIRouter:
     async def delete_task(task: TaskPath, request: Request) -> None:
         conditions = Preconditions(request.headers)
         with bound_contextvars(request_id=request.scope["request_id"]):
-            await registry.delete(task, conditions.check)
+            stored = stored_name(tenant_of(request.scope), task)
+            await registry.delete(stored, conditions.check)
 
     @router.post(
         "/v1/tasks/{task}:validate",
@@ -107,8 +111,8 @@ def tasks_router(engine: Engine) -> APIRouter:
         )
 
     @router.post("/v1/tasks/{task}:warm", summary="Compose a task's weights now")
-    async def warm_task(task: TaskPath) -> TaskWarmth:
-        registered = registry.get(task)
+    async def warm_task(task: TaskPath, request: Request) -> TaskWarmth:
+        registered = registry.visible.get(task, tenant_of(request.scope))
         await engine.cache.warm([registered], _WARM_SECONDS)
         composed = engine.cache.has(registered.version)
         return TaskWarmth(task=task, version=registered.version, composed=composed)
@@ -122,7 +126,7 @@ def etag(version: str) -> str:
 
 
 def _summary(task: RegisteredTask) -> TaskSummary:
-    return TaskSummary(task=task.task_id, version=task.version, kind=task.kind)
+    return TaskSummary(task=task.name, version=task.version, kind=task.kind)
 
 
 def details(engine: Engine, task: RegisteredTask, record: TaskRecord | None) -> TaskDetails:

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Mapping
-from math import nan
+from math import inf, nan
 
 from starlette.types import Scope
 
+from service.access.key_ring import Key
 from service.engine.entries import Terms
 from service.errors import InvalidInput
 from service.settings import MAX_TIMEOUT_MS
@@ -18,19 +19,23 @@ def terms_of(scope: Scope, default_timeout_ms: float | None) -> Terms:
 
     Raises `InvalidInput` where `X-Request-Timeout-Ms` is none of 0 to `MAX_TIMEOUT_MS`.
     """
-    client = scope.get("client")
-    return terms_said(client[0] if client else "", dict(scope["headers"]), default_timeout_ms)
+    client, headers = scope.get("client"), dict(scope["headers"])
+    return terms_said(client[0] if client else "", headers, default_timeout_ms, scope.get("key"))
 
 
 def terms_said(
-    caller: str, headers: Mapping[bytes, bytes], default_timeout_ms: float | None
+    caller: str,
+    headers: Mapping[bytes, bytes],
+    default_timeout_ms: float | None,
+    key: Key | None = None,
 ) -> Terms:
-    """The same, by who asks and its headers."""
+    """The same, by who asks, its headers, and its key where keys are asked for."""
     said = headers.get(_TIMEOUT)
     timeout_ms = default_timeout_ms if said is None else _checked_ms(said.decode("latin-1"))
-    if timeout_ms is None:
-        return Terms(caller)
-    return Terms(caller, time.monotonic() + timeout_ms / 1000)
+    deadline = inf if timeout_ms is None else time.monotonic() + timeout_ms / 1000
+    if key is None:
+        return Terms(caller, deadline)
+    return Terms(key.caller, deadline, key.tenant, key.allowance)
 
 
 def _checked_ms(said: str) -> float:

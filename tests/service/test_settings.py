@@ -19,6 +19,7 @@ def test_other_addresses_are_refused_unless_allowed_in_so_many_words(host: str) 
     with pytest.raises(ValidationError, match="ALLOW_UNAUTHENTICATED"):
         Settings(host=host)
     assert Settings(host=host, allow_unauthenticated=True).host == host
+    assert Settings(host=host, keys_file=Path("keys.json")).host == host
 
 
 def test_pinned_tasks_are_names_with_commas_between() -> None:
@@ -43,6 +44,9 @@ def test_environment_variables_are_settings_and_empty_ones_are_unset(
         {"port": "many"},
         {"grpc_port": 0},
         {"port": 9000, "grpc_port": 9000},
+        {"management_port": 8000},
+        {"grpc_port": 9000, "management_port": 9000},
+        {"keys_file": "keys.json", "allow_unauthenticated": True},
         {"device": "tpu"},
         {"cache_bytes": -1},
         {"redis_url": "http://127.0.0.1"},

@@ -4,6 +4,9 @@ from math import inf
 import pytest
 from starlette.types import Scope
 
+from service.access.key_file import Scope as Scopes
+from service.access.key_ring import Key
+from service.access.quotas import KeyAllowance
 from service.errors import InvalidInput
 from service.routes.terms import terms_of
 
@@ -25,3 +28,12 @@ def test_request_says_its_own_deadline_and_else_the_default_holds() -> None:
 def test_bad_timeout_is_refused_in_words(said: str) -> None:
     with pytest.raises(InvalidInput, match="X-Request-Timeout-Ms: expected milliseconds"):
         terms_of(scope_of(said), None)
+
+
+def test_key_says_for_whom_and_of_which_tenant() -> None:
+    scopes: frozenset[Scopes] = frozenset({"predict"})
+    allowance = KeyAllowance(None, None, lambda: None)
+    key = Key("app", scopes, "acme", "tenant acme", inf, allowance)
+    for timeout in (None, "1000"):
+        terms = terms_of({**scope_of(timeout), "key": key}, None).within(500)
+        assert (terms.caller, terms.tenant, terms.allowance) == ("tenant acme", "acme", allowance)

@@ -1,0 +1,1 @@
+"""Who may do what: keys and their scopes, tenants, quotas, and what is written of changes."""

@@ -1,0 +1,61 @@
+"""How a task knows its own inputs: their Gaussian, and how sure its network is of them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from masked_network.input_gaussians import InputGaussians, fitted_gaussian
+
+_LEAST_DEVIATION = 1e-3
+
+
+@dataclass(frozen=True)
+class TaskEvidence:
+    """Evidence of T tasks. What is the tasks' own is of rows that they did not learn from, `[T]`.
+
+    `likelihood_mean` and `likelihood_deviation` are over single rows, of the log-likelihood in
+    nats that `gaussians` give; `entropy_mean` and `entropy_deviation` of the entropy of the task's
+    answers, as a share of the uniform answer's.
+    """
+
+    gaussians: InputGaussians
+    likelihood_mean: Tensor
+    likelihood_deviation: Tensor
+    entropy_mean: Tensor
+    entropy_deviation: Tensor
+
+    def __len__(self) -> int:
+        return len(self.gaussians)
+
+
+def measured_evidence(learned_from: Tensor, held_out: Tensor, entropies: Tensor) -> TaskEvidence:
+    """One task's, from projections `[n, D]` of what it learned from and `[m, D]` of other rows.
+
+    `entropies` `[m]` are relative, of the latter under the task's own network. Raises `ValueError`
+    where either has no row.
+    """
+    if not len(held_out) or len(held_out) != len(entropies):
+        raise ValueError(f"expected as many entropies as {len(held_out)} rows, 1 or more")
+    gaussian = fitted_gaussian(learned_from)
+    likelihoods = gaussian.log_likelihoods(held_out)[:, 0]
+    return TaskEvidence(gaussian, *_moments(likelihoods), *_moments(entropies))
+
+
+def _moments(values: Tensor) -> tuple[Tensor, Tensor]:
+    deviation = values.std(correction=0).clamp_min(_LEAST_DEVIATION)
+    return values.mean().view(1), deviation.view(1)
+
+
+def strangeness(
+    evidence: TaskEvidence, likelihoods: Tensor, entropies: Tensor, rows: int
+) -> Tensor:
+    """How far rows are from what each task knows as its own, in standard deviations, `[T]`.
+
+    `likelihoods` and relative `entropies` `[T]` are means over so many rows. Inputs that are too
+    likely, such as empty images, are strange too; answers that are too sure are not.
+    """
+    root = rows**0.5
+    unlikely = (likelihoods - evidence.likelihood_mean) / evidence.likelihood_deviation * root
+    unsure = (entropies - evidence.entropy_mean) / evidence.entropy_deviation * root
+    return torch.hypot(unlikely, unsure.clamp_min(0.0))

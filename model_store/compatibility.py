@@ -8,6 +8,7 @@ from torch import Tensor
 
 from model_store.coefficient_tensors import expected_coefficients
 from model_store.errors import IncompatibleBackbone, InvalidArtifact
+from model_store.evidence_tensor import EVIDENCE, evidence_of, expected_evidence
 from model_store.network import FrozenNetwork
 from model_store.statistics_tensor import expected_statistics
 from model_store.supermask_tensors import expected_masks
@@ -45,6 +46,7 @@ def problems(
             yield from _wrong_coefficients(network, task)
         yield from _wrong_supermask(network, task)
         yield from _wrong_statistics(network, task)
+        yield from _wrong_evidence(network, task)
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def _expected_tensors(network: FrozenNetwork, task: TaskValues) -> dict[str, _Sh
     if kind != "supermask":
         expected |= expected_coefficients(tensors, network.used_by(kind))
     expected |= expected_masks(tensors, network.masked_by(kind))
+    expected |= expected_evidence(tensors, network.manifest.preprocessing.row_length)
     return expected | expected_statistics(network.statistics)
 
 
@@ -112,6 +115,15 @@ def _wrong_statistics(network: FrozenNetwork, task: TaskValues) -> Iterator[Inva
             yield InvalidArtifact(f"{layer.mean}: means must be finite and within ±{_MAX_MEAN:g}")
         if not bool((torch.isfinite(variance) & (variance > 0)).all()):
             yield InvalidArtifact(f"{layer.variance}: variances must be finite and above 0")
+
+
+def _wrong_evidence(network: FrozenNetwork, task: TaskValues) -> Iterator[InvalidArtifact]:
+    if EVIDENCE in task.tensors:
+        packed = task.tensors[EVIDENCE].unsqueeze(0)
+        try:
+            evidence_of(packed, network.manifest.preprocessing.row_length)
+        except ValueError as error:
+            yield InvalidArtifact(f"{EVIDENCE}: {error}")
 
 
 def _wrong_tensors(

@@ -16,6 +16,7 @@ from masked_network.composition import compose
 from masked_network.frozen_weights import fingerprint, signed_constant_weights
 from masked_network.gpu_composition import GpuComposition
 from masked_network.gpu_kernels import gpu_kernels
+from masked_network.input_gaussians import directions
 from masked_network.mask_bank import MaskBank
 from masked_network.one_pass_composition import OnePassComposition
 from masked_network.supermask import masked_weights
@@ -70,6 +71,15 @@ class FrozenNetwork:
     def composed_bytes(self) -> int:
         """What a composed task takes."""
         return 4 * sum(map(prod, self.composed_shapes.values()))
+
+    @cached_property
+    def directions(self) -> Tensor:
+        """The shared directions `[row_length, D]` of evidence of inputs, in main memory."""
+        return directions(self.manifest.backbone.seed, self.manifest.preprocessing.row_length)
+
+    def projected(self, inputs: Tensor) -> Tensor:
+        """Inputs `[B, *input_shape]` in those directions, `[B, D]`, in main memory."""
+        return inputs.flatten(start_dim=1).cpu() @ self.directions
 
     def to(self, device: torch.device) -> "FrozenNetwork":
         """The same network with its tensors on `device`."""

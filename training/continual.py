@@ -9,6 +9,7 @@ from model_store.store import Store
 from model_store.task_artifact import TaskArtifact
 from training.artifacts import Recipe
 from training.errors import DataError, OptionError
+from training.evidence import with_evidence
 from training.fitting import OnStep
 from training.image_sets import ImageSet
 from training.provenance import Provenance, restored
@@ -120,8 +121,11 @@ def publish_tasks(
     on_task: Callable[[PlannedTask], None] = lambda _: None,
     on_step: OnStep = lambda: None,
     on_epoch: OnTaskEpoch = lambda _, __: None,
+    evidence: bool = False,
 ) -> None:
     """Learn and publish each task in turn; `on_task` is called before each.
+
+    With evidence of its inputs on request, which its record does not mention: the tensor is there.
 
     `on_epoch` hears each epoch with the name of its task.
 
@@ -139,4 +143,6 @@ def publish_tasks(
             earlier,
             partial(on_epoch, task.task_id),
         )
+        if evidence:
+            artifact = with_evidence(store.network, artifact, data)
         store.publish(task.task_id, artifact)

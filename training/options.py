@@ -172,6 +172,13 @@ Exposure = Annotated[
         min=0, help="Weight of outlier exposure: more names tasks better, less is more accurate."
     ),
 ]
+Evidence = Annotated[
+    bool,
+    typer.Option(
+        help="Add some 430 bytes by which the service recognises the task's inputs where a request "
+        "does not name it."
+    ),
+]
 LearnerSeed = Annotated[int, typer.Option("--seed", min=0, help="Of what learning draws.")]
 PrecisionOption = Annotated[
     Precision | None,

@@ -69,6 +69,7 @@ def learn_stream(
     hybrid: options.Hybrid = False,
     mask_learning_rate: options.MaskLearningRate = None,
     seed: options.LearnerSeed = 0,
+    evidence: options.Evidence = True,
     run: options.Run = None,
     device: options.Device = "auto",
 ) -> None:
@@ -137,7 +138,7 @@ def learn_stream(
             opened = create_with_bar(
                 store, choices, image_set, task_rule, mask_learning, begin, where
             )
-        publish_with_bar(store, opened, planned, begin)
+        publish_with_bar(store, opened, planned, begin, evidence)
 
 
 def publish_with_bar(
@@ -145,6 +146,7 @@ def publish_with_bar(
     store: Store,
     planned: list[PlannedTask],
     begin: Callable[[], OnTaskEpoch] = unrecorded,
+    evidence: bool = True,
 ) -> None:
     """Learn and publish the tasks that the store does not hold; say how many those were."""
     outputs = store.network.manifest.backbone.outputs
@@ -166,6 +168,7 @@ def publish_with_bar(
             lambda task: progress.update(bar, description=task.task_id),
             lambda: progress.advance(bar),
             on_epoch,
+            evidence,
         )
     typer.echo(
         f"{location(folder)}: {len(left)} tasks learned, "

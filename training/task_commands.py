@@ -18,6 +18,7 @@ from training.data_choices import read_data
 from training.dedicated_masks import MaskRecipe
 from training.errors import OptionError
 from training.evaluation import natural_order
+from training.evidence import with_evidence
 from training.mask_rules import MaskRule
 from training.options import (
     MASK_LEARNING_RATE,
@@ -64,6 +65,7 @@ def learn_task(
     hybrid: options.Hybrid = False,
     mask_learning_rate: options.MaskLearningRate = None,
     seed: options.LearnerSeed = 0,
+    evidence: options.Evidence = True,
     run: options.Run = None,
     device: options.Device = "auto",
 ) -> None:
@@ -95,6 +97,7 @@ def learn_task(
                 choices.for_images(images), precision, first, penalty, mask_rate
             ),
             out,
+            evidence,
             partial(begin_run, run, context.info_name, context.params, where),
         )
 
@@ -126,6 +129,7 @@ def learn_mask(
     schedule: options.ScheduleOption = "cosine",
     steps: options.Steps = None,
     seed: options.LearnerSeed = 0,
+    evidence: options.Evidence = True,
     run: options.Run = None,
     device: options.Device = "auto",
 ) -> None:
@@ -161,6 +165,7 @@ def learn_mask(
             _task_name(tasks, index, task_id, "-mask"),
             lambda images: MaskRecipe(choices.for_images(images), keeping, start),
             out,
+            evidence,
             partial(begin_run, run, context.info_name, context.params, where),
         )
 
@@ -180,6 +185,7 @@ def _learn_one(
     task_id: str,
     recipe_for: RecipeFor,
     out: Path | None,
+    evidence: bool,
     begin: Callable[[], OnTaskEpoch],
 ) -> None:
     store = store_on(folder, device)
@@ -209,6 +215,8 @@ def _learn_one(
             earlier,
             partial(on_epoch, task_id),
         )
+    if evidence:
+        artifact = with_evidence(store.network, artifact, task)
     if artifact.record.provenance.get("start_tasks") == 0:
         typer.echo(f"{task_id}: started at random, as the store has no task to take a mean of")
     learned = (

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 _LIBRARY = "_lanes"
-_VERSION = 5
+_VERSION = 6
 """What `impress_version` has to answer: a library of other sources is none."""
 
 
@@ -202,7 +202,8 @@ def _declared(library: ctypes.CDLL) -> Kernels:
     library.impress_look_up_bytes.argtypes = [
         *(pointer, pointer, pointer, count, pointer, count, number),
     ]
-    for name in ("product", "dense_rows", "look_up", "look_up_bytes"):
+    library.impress_scan.argtypes = [*[pointer] * 4, ctypes.c_float, count, count, pointer]
+    for name in ("product", "dense_rows", "look_up", "look_up_bytes", "scan"):
         getattr(library, f"impress_{name}").restype = None
     return Kernels(
         library,

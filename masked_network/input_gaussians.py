@@ -18,12 +18,17 @@ file. Its covariance is what tells a task from itself turned by ten degrees."""
 _LEAST_VARIANCE = 1e-3
 
 
-def directions(seed: int, length: int) -> Tensor:
-    """The directions `[length, D]` of a store whose inputs have so many numbers: signs by a seed.
+def direction_count(length: int) -> int:
+    """How many directions inputs of so many numbers have: `MOST_DIRECTIONS`, or half as many.
 
-    D is `MOST_DIRECTIONS`, or the inputs' length where that is less.
+    Fewer than inputs, since regressions on as many as there are would be known too ill.
     """
-    count = min(MOST_DIRECTIONS, length)
+    return min(MOST_DIRECTIONS, max(1, length // 2))
+
+
+def directions(seed: int, length: int) -> Tensor:
+    """The directions `[length, D]` of a store whose inputs have so many numbers; signs, drawn."""
+    count = direction_count(length)
     bits = torch.from_numpy(random_bits(seed, "directions", length * count))
     return (2 * bits.to(torch.float32) - 1).view(length, count) / length**0.5
 
@@ -68,6 +73,15 @@ class InputGaussians:
         offsets = torch.einsum("tij,tj->ti", whitening, self.means)
         residuals = torch.einsum("tij,nj->nti", whitening, projected) - offsets
         return self.log_volumes() - residuals.square().sum(dim=2) / 2
+
+    def with_regressions(self, regressions: Tensor) -> "InputGaussians":
+        """Others, such as rounded ones, with the precisions that fit the same correlations best."""
+        one = torch.eye(self.means.shape[1], dtype=torch.float64)
+        exact = (self.regressions.double() + one) * self.precisions.double().unsqueeze(2)
+        lower = torch.linalg.solve_triangular(exact, one, upper=False)  # correlations' own root
+        residuals = ((regressions.double() + one) @ lower).square().sum(dim=2)
+        precisions = residuals.rsqrt().to(self.precisions.dtype)
+        return InputGaussians(self.means, self.deviations, precisions, regressions)
 
     def log_volumes(self) -> Tensor:
         """Logarithms of the whitening's determinants, `[T]`."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from masked_network.input_gaussians import InputGaussians, fitted_gaussian
+from masked_network.input_gaussians import InputGaussians
 
 _LEAST_DEVIATION = 1e-3
 
@@ -29,15 +29,16 @@ class TaskEvidence:
         return len(self.gaussians)
 
 
-def measured_evidence(learned_from: Tensor, held_out: Tensor, entropies: Tensor) -> TaskEvidence:
-    """One task's, from projections `[n, D]` of what it learned from and `[m, D]` of other rows.
+def measured_evidence(
+    gaussian: InputGaussians, held_out: Tensor, entropies: Tensor
+) -> TaskEvidence:
+    """One task's, from its Gaussian as it is kept and projections `[m, D]` of held-out rows.
 
-    `entropies` `[m]` are relative, of the latter under the task's own network. Raises `ValueError`
-    where either has no row.
+    `entropies` `[m]` are relative, of these rows under the task's own network. Raises `ValueError`
+    without a row, or on another number of entropies.
     """
     if not len(held_out) or len(held_out) != len(entropies):
         raise ValueError(f"expected as many entropies as {len(held_out)} rows, 1 or more")
-    gaussian = fitted_gaussian(learned_from)
     likelihoods = gaussian.log_likelihoods(held_out)[:, 0]
     return TaskEvidence(gaussian, *_moments(likelihoods), *_moments(entropies))
 

@@ -7,60 +7,18 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from masked_network.input_gaussians import MOST_DIRECTIONS, InputGaussians
+from masked_network.input_gaussians import InputGaussians, direction_count
 from masked_network.task_evidence import TaskEvidence
 from model_store.packing import pack_levels, unpack_levels
 
 EVIDENCE = "evidence"
 
 _LOWEST, _STEP = -6.0, 12 / 255  # of logarithms
-_PRECISION_STEP = 6 / 255  # likewise; a precision is 1 or more
+_LOWEST_PRECISION = -1.0  # likewise
 _MEAN_STEP = 1 / 16  # of deviations
 _MIDDLE = 8  # of the sixteen levels of a regression
-_OWN_BYTES = 6
-
-
-def evidence_bytes(length: int) -> int:
-    """Of a store whose inputs have so many numbers."""
-    count = min(MOST_DIRECTIONS, length)
-    return 3 * count + 1 + -(-count * (count - 1) // 4) + _OWN_BYTES
-
-
-def packed_evidence(evidence: TaskEvidence) -> dict[str, Tensor]:
-    """The tensor, uint8 `[bytes]`, of one task's evidence.
-
-    A byte each for the deviations (in logarithms), the means (in sixteenths of a deviation) and the
-    precisions (in logarithms), one for the step of the regressions, four bits for each of these,
-    and six bytes for how the task's own rows are.
-    """
-    gaussian = evidence.gaussians
-    count = gaussian.means.shape[1]
-    deviations = _levels((gaussian.deviations[0].log() - _LOWEST) / _STEP, 0, 255)
-    exact = (deviations * _STEP + _LOWEST).exp()
-    means = _levels(gaussian.means[0] / exact / _MEAN_STEP, -127, 127) + 128
-    precisions = _levels(gaussian.precisions[0].log() / _PRECISION_STEP, 0, 255)
-    below = torch.tril_indices(count, count, -1)
-    regressions = gaussian.regressions[0][below[0], below[1]]
-    largest = regressions.abs().max() if len(regressions) else torch.tensor(1.0)
-    step = _levels(((largest / (_MIDDLE - 1)).log() - _LOWEST) / _STEP, 0, 255).view(1)
-    levels = _levels(regressions / (step * _STEP + _LOWEST).exp(), 1 - _MIDDLE, _MIDDLE - 1)
-    own = np.zeros((), _OWN)
-    own["likelihood_mean"] = np.clip(round(64 * float(evidence.likelihood_mean)), -32768, 32767)
-    own["likelihood_deviation"] = np.clip(
-        round(256 * float(evidence.likelihood_deviation)), 1, 65535
-    )
-    own["entropy_mean"] = np.clip(round(255 * float(evidence.entropy_mean)), 0, 255)
-    own["entropy_deviation"] = np.clip(round(255 * float(evidence.entropy_deviation)), 1, 255)
-    parts = [
-        *(part.to(torch.uint8) for part in (deviations, means, precisions, step)),
-        pack_levels((levels + _MIDDLE).to(torch.uint8), 4),
-        torch.frombuffer(bytearray(own.tobytes()), dtype=torch.uint8),
-    ]
-    return {EVIDENCE: torch.cat(parts)}
-
 
 _OWN = np.dtype(
     [
@@ -70,6 +28,41 @@ _OWN = np.dtype(
         ("entropy_deviation", "u1"),
     ]
 )
+_OWN_RANGES = {
+    "likelihood_mean": (64, -32768, 32767),
+    "likelihood_deviation": (256, 1, 65535),
+    "entropy_mean": (255, 0, 255),
+    "entropy_deviation": (255, 1, 255),
+}
+"""In how many parts of one each is kept, and from which least to which most."""
+
+
+def evidence_bytes(length: int) -> int:
+    """Of a store whose inputs have so many numbers."""
+    return sum(_parts(direction_count(length)))
+
+
+def _parts(count: int) -> list[int]:
+    return [count, count, count, 1, -(-count * (count - 1) // 4), _OWN.itemsize]
+
+
+def packed_evidence(evidence: TaskEvidence) -> dict[str, Tensor]:
+    """The tensor, uint8 `[bytes]`, of one task's evidence, whose Gaussian is as `kept` makes it.
+
+    A byte each for the deviations (in logarithms), the means (in sixteenths of a deviation) and the
+    precisions (in logarithms), one for the step of the regressions, four bits for each of these,
+    and six bytes for how the task's own rows are.
+    """
+    own = np.zeros((), _OWN)
+    for name, (parts, least, most) in _OWN_RANGES.items():
+        own[name] = np.clip(round(parts * float(getattr(evidence, name))), least, most)
+    gaussian = _packed_gaussian(evidence.gaussians)
+    return {EVIDENCE: torch.cat([gaussian, torch.from_numpy(own.reshape(1).view(np.uint8))])}
+
+
+def kept(gaussian: InputGaussians) -> InputGaussians:
+    """One task's Gaussian as the tensor keeps it."""
+    return _gaussians(_packed_gaussian(gaussian).unsqueeze(0), gaussian.means.shape[1])
 
 
 def evidence_of(packed: Tensor, length: int) -> TaskEvidence:
@@ -81,29 +74,47 @@ def evidence_of(packed: Tensor, length: int) -> TaskEvidence:
         raise ValueError(
             f"expected uint8 [T, {evidence_bytes(length)}], got {packed.dtype} {list(packed.shape)}"
         )
-    count = min(MOST_DIRECTIONS, length)
-    tasks, pairs = len(packed), count * (count - 1) // 2
-    deviations, means, precisions, step, levels, own = packed.split(
-        [count, count, count, 1, -(-pairs // 2), _OWN_BYTES], dim=1
-    )
+    gaussian, own = packed.split([packed.shape[1] - _OWN.itemsize, _OWN.itemsize], dim=1)
+    table = own.contiguous().numpy().view(_OWN)[:, 0]
+    values = {
+        name: torch.from_numpy(table[name].astype(np.float32)).clamp_min(least) / parts
+        for name, (parts, least, _) in _OWN_RANGES.items()
+    }
+    return TaskEvidence(_gaussians(gaussian, direction_count(length)), **values)
+
+
+def _packed_gaussian(gaussian: InputGaussians) -> Tensor:
+    count = gaussian.means.shape[1]
+    deviations = _levels((gaussian.deviations[0].log() - _LOWEST) / _STEP, 0, 255)
+    exact = (deviations * _STEP + _LOWEST).exp()
+    means = _levels(gaussian.means[0] / exact / _MEAN_STEP, -128, 127) + 128
+    below = torch.tril_indices(count, count, -1)
+    regressions = gaussian.regressions[0][below[0], below[1]]
+    largest = regressions.abs().max() if len(regressions) else torch.tensor(1.0)
+    step = _levels(((largest / (_MIDDLE - 1)).log() - _LOWEST) / _STEP, 0, 255).view(1)
+    size = (step * _STEP + _LOWEST).exp()
+    levels = _levels(regressions / size, 1 - _MIDDLE, _MIDDLE - 1)
+    rounded = torch.zeros(1, count, count)
+    rounded[0, below[0], below[1]] = levels * size
+    fitted = gaussian.with_regressions(rounded)
+    precisions = _levels((fitted.precisions[0].log() - _LOWEST_PRECISION) / _STEP, 0, 255)
+    whole = (part.to(torch.uint8) for part in (deviations, means, precisions, step))
+    return torch.cat([*whole, pack_levels((levels + _MIDDLE).to(torch.uint8), 4)])
+
+
+def _gaussians(packed: Tensor, count: int) -> InputGaussians:
+    deviations, means, precisions, step, levels = packed.split(_parts(count)[:-1], dim=1)
     deviation = (deviations * _STEP + _LOWEST).exp()
+    pairs = count * (count - 1) // 2
     exact = unpack_levels(levels.contiguous(), 4, pairs).to(torch.float32) - _MIDDLE
     below = torch.tril_indices(count, count, -1)
-    regressions = torch.zeros(tasks, count, count)
+    regressions = torch.zeros(len(packed), count, count)
     regressions[:, below[0], below[1]] = exact * (step * _STEP + _LOWEST).exp()
-    gaussians = InputGaussians(
+    return InputGaussians(
         (means.to(torch.float32) - 128) * _MEAN_STEP * deviation,
         deviation,
-        (precisions * _PRECISION_STEP).exp(),
+        (precisions * _STEP + _LOWEST_PRECISION).exp(),
         regressions,
-    )
-    table = own.contiguous().numpy().view(_OWN)[:, 0]
-    return TaskEvidence(
-        gaussians,
-        _numbers(table["likelihood_mean"], 64),
-        _numbers(np.maximum(table["likelihood_deviation"], 1), 256),
-        _numbers(table["entropy_mean"], 255),
-        _numbers(np.maximum(table["entropy_deviation"], 1), 255),
     )
 
 
@@ -118,7 +129,3 @@ def expected_evidence(
 
 def _levels(values: Tensor, lowest: int, highest: int) -> Tensor:
     return values.round().clamp(lowest, highest)
-
-
-def _numbers(values: NDArray[np.generic], parts: int) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32)) / parts

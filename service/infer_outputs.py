@@ -52,6 +52,7 @@ def answer_parameters(prediction: Prediction) -> dict[str, str | float | bool]:
         "method": identification.method,
         "entropy_nats": identification.best.entropy_nats,
         "margin_nats": identification.margin_nats,
+        "confidence": identification.confidence,
         "abstained": prediction.task is None,
     }
     if prediction.task is not None:

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.engine.task_identifier import Method
+from service.engine.identification import Method
 from service.open_inference_schemas import IndexRequest, InferRequest, LoadRequest
 from service.settings import MAX_TIMEOUT_MS
 
@@ -30,7 +30,7 @@ class PredictRequest(Wire):
     """The task's name. Left out, the task of all rows together is inferred."""
     inputs: Any = Field(json_schema_extra=_ROWS)
     """A list of rows; a row is the pixels' intensities in 0..1, channels first, row-major."""
-    method: Method = "short-list"
+    method: Method = "auto"
     """How to infer the task; without meaning where the task is given."""
 
 
@@ -56,11 +56,17 @@ class Inference(Wire):
     entropy_nats: float
     """Of the best candidate."""
     margin_nats: float
-    """How much more the runner-up's entropy is."""
+    """How far the runner-up is behind: by `auto` with evidence in log-odds, else in entropy."""
+    confidence: float
+    """How probable the best candidate is, by the evidence that tasks brought and the entropies."""
+    strangeness: float | None
+    """How far the rows are from what the best candidate knows as its own, in standard deviations;
+    null where it brought no evidence, or was not asked for it."""
     candidates: list[CandidateEntropy]
     """The best few, best first."""
     abstained: bool
-    """True where the margin is below the operator's threshold: there are no predictions then."""
+    """True where the margin is below the operator's threshold, or the strangeness above it: there
+    are no predictions then."""
 
 
 class PredictResponse(Wire):

@@ -121,7 +121,11 @@ class Settings(BaseSettings):
     inference_shortlist: int = Field(default=32, ge=1, le=1024)
     """Tasks whose true entropy is taken when a request names no task."""
     inference_margin_nats: float = Field(default=0.3, ge=0)
-    """Below this distance to the runner-up's entropy the service abstains."""
+    """Below this distance to the runner-up the service abstains: in log-odds where tasks bring
+    evidence of their inputs, else in entropy."""
+    inference_strangeness: float = Field(default=3, ge=0)
+    """Above it the service abstains: how far rows are from what the best task knows as its own, in
+    standard deviations. 0 always abstains where a task brings evidence."""
 
     log_format: LogFormat = "auto"
     """How the log is written, on standard error: a JSON object a line, or for people. auto: for

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from masked_network.backbones import forward
+from masked_network.input_gaussians import fitted_gaussian
 from masked_network.task_evidence import measured_evidence
 from masked_network.task_inference import entropy_nats
-from model_store.evidence_tensor import packed_evidence
+from model_store.evidence_tensor import kept, packed_evidence
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import TaskArtifact
 from training.image_sets import ImageSet
@@ -35,7 +36,9 @@ def with_evidence(network: FrozenNetwork, artifact: TaskArtifact, task: ImageSet
     held_out = task.held_out.rows(torch.arange(min(_MOST_HELD_OUT, len(task.held_out))))
     inputs = held_out.examples(preprocessing, device).inputs
     evidence = measured_evidence(
-        learned_from, network.projected(inputs), relative_entropies(network, artifact, inputs)
+        kept(fitted_gaussian(learned_from)),
+        network.projected(inputs),
+        relative_entropies(network, artifact, inputs),
     )
     return replace(artifact, tensors={**artifact.tensors, **packed_evidence(evidence)})
 

@@ -145,6 +145,7 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         TaskIdentifier(network, settings.inference_shortlist),
         identifying,
         settings.inference_margin_nats,
+        settings.inference_strangeness,
         telemetry,
     )
     executors = (forwarding, composing, identifying, storing)

@@ -16,9 +16,10 @@ from model_store.errors import UnknownTask
 from service.engine.batcher import Batcher
 from service.engine.composed_cache import ComposedCache
 from service.engine.entries import Rows, Terms
+from service.engine.identification import Identification, Method
 from service.engine.planned_forward import PlannedForward, Work
 from service.engine.registry import TaskRegistry
-from service.engine.task_identifier import Identification, Method, TaskIdentifier
+from service.engine.task_identifier import TaskIdentifier
 from service.engine.task_table import RegisteredTask
 from service.engine.waiting import Outcome, Waiter, Waiting
 from service.errors import DeadlinePassed
@@ -66,6 +67,7 @@ class Predictor:
         identifier: TaskIdentifier,
         identifier_executor: Executor,
         margin_nats: float,
+        most_strangeness: float,
         telemetry: Telemetry,
     ) -> None:
         self._registry = registry
@@ -75,6 +77,7 @@ class Predictor:
         self._identifier = identifier
         self._identifier_executor = identifier_executor
         self._margin_nats = margin_nats
+        self._most_strangeness = most_strangeness
         self._telemetry = telemetry
 
     async def predict(
@@ -176,7 +179,8 @@ class Predictor:
         self._telemetry.inference_entropy.observe(
             best.entropy_nats, exemplar(task=best.task.task_id)
         )
-        if identification.margin_nats < self._margin_nats:
+        strange = (identification.strangeness or 0.0) > self._most_strangeness
+        if strange or identification.margin_nats < self._margin_nats:
             self._telemetry.inference.labels("abstained").inc()
             return Prediction(None, None, identification)
         self._telemetry.inference.labels("named").inc()

@@ -72,7 +72,7 @@ class Methods:
         version = request.model_version or None
         if task == AUTO:
             check_no_version(version)
-            prediction = await predictor.infer(call.rows, "short-list", terms)
+            prediction = await predictor.infer(call.rows, "auto", terms)
         else:
             prediction = await predictor.predict(task, call.rows, terms, version)
         return infer_answer(task, call, prediction)

@@ -12,8 +12,8 @@ from starlette.datastructures import UploadFile
 
 from model_store.preprocessing import Preprocessing
 from service.engine.engine import Engine
+from service.engine.identification import Identification, Method
 from service.engine.predictor import Prediction
-from service.engine.task_identifier import Identification, Method
 from service.errors import InvalidInput, MalformedRequest, UnsupportedMedia
 from service.images import row_from_image
 from service.routes.departure import WhileCallerWaits
@@ -65,7 +65,7 @@ def predict_router(engine: Engine, settings: Settings) -> APIRouter:
     async def predict(request: Request, task: str | None = None) -> Response:
         terms = terms_of(request.scope, settings.request_timeout_ms)
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        method: Method = "short-list"
+        method: Method = "auto"
         if media == "application/json":
             body = parsed_body(await request.body(), PredictRequest)
             task, method = body.task if body.task is not None else task, body.method
@@ -135,6 +135,8 @@ def _inference(identification: Identification, abstained: bool) -> Inference:
         method=identification.method,
         entropy_nats=identification.best.entropy_nats,
         margin_nats=identification.margin_nats,
+        confidence=identification.confidence,
+        strangeness=identification.strangeness,
         candidates=[
             CandidateEntropy(task=one.task.name, entropy_nats=one.entropy_nats)
             for one in identification.candidates[:_SHOWN_CANDIDATES]

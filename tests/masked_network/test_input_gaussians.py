@@ -27,7 +27,7 @@ def test_directions_depend_on_the_seed_and_the_length_alone() -> None:
     assert torch.equal(directions(3, 100), directions(3, 100))
     assert not torch.equal(directions(3, 100), directions(4, 100))
     assert directions(3, 100).shape == (100, MOST_DIRECTIONS)
-    assert directions(3, 7).shape == (7, 7)
+    assert directions(3, 7).shape == (7, 3)
 
 
 def test_directions_keep_the_length_of_a_random_input() -> None:
@@ -77,6 +77,19 @@ def test_rows_are_likeliest_under_what_they_were_drawn_from() -> None:
 def test_few_or_equal_rows_give_a_gaussian_all_the_same(rows: int) -> None:
     found = fitted_gaussian(torch.ones(rows, COUNT)).log_likelihoods(correlated(3))
     assert bool(torch.isfinite(found).all())
+
+
+def test_precisions_for_the_same_regressions_are_the_same() -> None:
+    one = fitted_gaussian(correlated(5000))
+    torch.testing.assert_close(one.with_regressions(one.regressions).precisions, one.precisions)
+
+
+def test_precisions_for_other_regressions_leave_residuals_of_unit_variance() -> None:
+    rows = correlated(20_000)
+    changed = fitted_gaussian(rows).regressions * 0.7
+    one = fitted_gaussian(rows).with_regressions(changed)
+    residuals = (rows - one.means) @ one.whitening()[0].T
+    torch.testing.assert_close(residuals.var(dim=0), torch.ones(COUNT), atol=0.05, rtol=0)
 
 
 def test_no_rows_are_refused() -> None:

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from masked_network.input_gaussians import fitted_gaussian
 from masked_network.task_evidence import measured_evidence, strangeness
 
 
@@ -8,7 +9,7 @@ def test_own_rows_are_as_strange_as_chance_and_others_are_stranger() -> None:
     generator = torch.Generator().manual_seed(1)
     own, held_out, fresh = torch.randn(3, 2000, 6, generator=generator)
     sure = 0.2 + 0.05 * torch.randn(2000, generator=generator)
-    evidence = measured_evidence(own, held_out, sure)
+    evidence = measured_evidence(fitted_gaussian(own), held_out, sure)
 
     def strange(rows: torch.Tensor, entropy: float) -> float:
         likelihood = evidence.gaussians.log_likelihoods(rows).mean(dim=0)
@@ -23,4 +24,4 @@ def test_own_rows_are_as_strange_as_chance_and_others_are_stranger() -> None:
 
 def test_rows_without_an_entropy_each_are_refused() -> None:
     with pytest.raises(ValueError, match="as many entropies as 3 rows"):
-        measured_evidence(torch.zeros(4, 2), torch.zeros(3, 2), torch.zeros(2))
+        measured_evidence(fitted_gaussian(torch.zeros(4, 2)), torch.zeros(3, 2), torch.zeros(2))

@@ -1,0 +1,109 @@
+"""A first look at the evidence of very many tasks: which of them are worth a second one.
+
+For all tasks one product, a byte a number, of the natural parameters of their Gaussians over the
+first few directions; rows add up before it, so that many cost what one does. This project's own.
+"""
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from masked_network.compiled import Kernels, compiled_kernels
+from masked_network.input_gaussians import InputGaussians
+
+FEW_DIRECTIONS, MORE_DIRECTIONS = 12, 24
+"""Measured on 300 permuted tasks: of 12 directions 16 rows leave the right task among the best
+0.3 % in every trial, 4 rows in 91 to 98 %; of 24 one row leaves it among the best 4 % in 97 %."""
+
+_LARGEST_LEVEL = 127
+_LARGEST_FEATURE = 16383
+"""So that a sum of so many products, each with a level, stays within 32 bits."""
+
+_BLOCK = 8192
+
+
+def scan_terms(directions: int) -> int:
+    """How many numbers a task has here."""
+    return directions + directions * (directions + 1) // 2
+
+
+@dataclass(frozen=True)
+class ScanRows:
+    """What is scanned of T tasks: `levels` int8 `[T, terms]`, `scales` and `biases` fp32 `[T]`."""
+
+    directions: int
+    levels: Tensor
+    scales: Tensor
+    biases: Tensor
+
+    def __len__(self) -> int:
+        return len(self.scales)
+
+    def part(self, start: int, end: int) -> "ScanRows":
+        """Those from `start` to before `end`, over the same memory."""
+        return ScanRows(
+            self.directions, self.levels[start:end], self.scales[start:end], self.biases[start:end]
+        )
+
+
+def scan_rows(gaussians: InputGaussians, directions: int = MORE_DIRECTIONS) -> ScanRows:
+    """What is scanned of these tasks, in that many directions, or all that there are.
+
+    A level is a 127th of a task's largest number.
+    """
+    few = gaussians.first(directions)
+    whitening = few.whitening()
+    precision = whitening.transpose(1, 2) @ whitening  # [T, d, d]
+    linear = torch.einsum("tij,tj->ti", precision, few.means)
+    above = torch.triu_indices(precision.shape[1], precision.shape[1])
+    halves = torch.where(above[0] == above[1], 0.5, 1.0)
+    numbers = torch.cat([linear, -precision[:, above[0], above[1]] * halves], dim=1)
+    scales = numbers.abs().amax(dim=1) / _LARGEST_LEVEL
+    levels = (numbers / scales.unsqueeze(1)).round().to(torch.int8)
+    biases = few.log_volumes() - (linear * few.means).sum(dim=1) / 2
+    return ScanRows(few.means.shape[1], levels.contiguous(), scales, biases)
+
+
+def scan(
+    rows: ScanRows,
+    projected: Tensor,
+    threads: Executor | None = None,
+    kernels: Kernels | None = None,
+) -> Tensor:
+    """About the mean log-likelihood of projections `[n, D]` under each task, fp32 `[T]`.
+
+    With `kernels`, or else the compiled ones, parts go to the executor's `threads` if it is given.
+    """
+    kernels = kernels or compiled_kernels()
+    features = _features(projected[:, : rows.directions])
+    largest = features.abs().max().clamp_min(1e-6)
+    if kernels is None:
+        parts = [
+            rows.levels[start : start + _BLOCK].to(torch.float32) @ features
+            for start in range(0, len(rows), _BLOCK)
+        ]
+        return rows.biases + rows.scales * torch.cat(parts)
+    rounded = (features / largest * _LARGEST_FEATURE).round().to(torch.int16)
+    factor = float(largest) / _LARGEST_FEATURE
+    scores = torch.empty(len(rows))
+
+    def one(start: int) -> None:
+        end = min(start + _BLOCK, len(rows))
+        part = rows.part(start, end)
+        kernels.library.impress_scan(
+            *(part.levels.data_ptr(), part.scales.data_ptr(), part.biases.data_ptr()),
+            *(rounded.data_ptr(), factor, *part.levels.shape, scores[start:end].data_ptr()),
+        )
+
+    starts = range(0, len(rows), _BLOCK)
+    for _ in map(one, starts) if threads is None else threads.map(one, starts):
+        pass
+    return scores
+
+
+def _features(few: Tensor) -> Tensor:
+    above = torch.triu_indices(few.shape[1], few.shape[1])
+    products = few.T @ few / len(few)
+    return torch.cat([few.mean(dim=0), products[above[0], above[1]]])

@@ -1,0 +1,27 @@
+// How well each of very many tasks' evidence fits: a byte times a number of two bytes, summed.
+//
+// Checks nothing: `compiled.py` calls it with what was checked.
+
+#include <cstdint>
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+// The machine's widest vectors, chosen when the library is loaded.
+#define WIDEST __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#else
+#define WIDEST
+#endif
+
+extern "C" {
+
+// Writes [tasks]: `biases + scales * factor * (levels [tasks][terms] @ features [terms])`.
+WIDEST void impress_scan(const int8_t* levels, const float* scales, const float* biases,
+                         const int16_t* features, float factor, int64_t tasks, int64_t terms,
+                         float* scores) {
+    for (int64_t task = 0; task < tasks; task++) {
+        const int8_t* own = levels + task * terms;
+        int32_t sum = 0;
+        for (int64_t term = 0; term < terms; term++) sum += own[term] * features[term];
+        scores[task] = biases[task] + scales[task] * factor * static_cast<float>(sum);
+    }
+}
+}

@@ -1,0 +1,88 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from masked_network.compiled import compiled_kernels
+from masked_network.evidence_scan import ScanRows, scan, scan_rows, scan_terms
+from masked_network.input_gaussians import InputGaussians, fitted_gaussian
+
+TASKS, DIRECTIONS = 40, 36
+
+
+@pytest.fixture(scope="module")
+def tasks() -> InputGaussians:
+    generator = torch.Generator().manual_seed(1)
+    ones = []
+    for _ in range(TASKS):
+        mixing = torch.randn(DIRECTIONS, DIRECTIONS, generator=generator) / 6
+        mean = torch.randn(DIRECTIONS, generator=generator) / 2
+        rows = torch.randn(400, DIRECTIONS, generator=generator)
+        ones.append(fitted_gaussian(rows @ mixing + mean))
+    names = ("means", "deviations", "precisions", "regressions")
+    return InputGaussians(*(torch.cat([getattr(one, name) for one in ones]) for name in names))
+
+
+@pytest.fixture(scope="module")
+def rows() -> torch.Tensor:
+    return torch.randn(7, DIRECTIONS, generator=torch.Generator().manual_seed(2)) / 2
+
+
+def slow(found: ScanRows, rows: torch.Tensor) -> torch.Tensor:
+    """The same numbers, without a kernel and one by one."""
+    few = rows[:, :24].double()
+    scores = []
+    for levels, scale, bias in zip(found.levels, found.scales, found.biases, strict=True):
+        numbers = levels.double() * scale
+        total = 0.0
+        for row in few:
+            pairs = [row[i] * row[j] for i in range(24) for j in range(i, 24)]
+            total += float(numbers @ torch.stack([*row, *pairs]))
+        scores.append(total / len(few) + float(bias))
+    return torch.tensor(scores)
+
+
+def test_scan_is_the_product_of_what_is_kept(tasks: InputGaussians, rows: torch.Tensor) -> None:
+    found = scan_rows(tasks)
+    assert found.levels.shape == (TASKS, scan_terms(24)) == (TASKS, 324)
+    torch.testing.assert_close(scan(found, rows), slow(found, rows), atol=0.02, rtol=0.002)
+
+
+def test_scan_is_about_the_likelihood_in_the_first_directions(
+    tasks: InputGaussians, rows: torch.Tensor
+) -> None:
+    exact = tasks.first(24).log_likelihoods(rows[:, :24]).mean(dim=0)
+    found = scan(scan_rows(tasks), rows)
+    assert float((found - exact).abs().max()) < 0.1 * float(exact.std())
+
+
+def test_tasks_scanned_in_parts_by_threads_are_the_same_to_the_bit(
+    tasks: InputGaussians, rows: torch.Tensor
+) -> None:
+    once = scan_rows(tasks)
+    many = ScanRows(
+        24, once.levels.repeat(500, 1), once.scales.repeat(500), once.biases.repeat(500)
+    )
+    expected = scan(once, rows).repeat(500)
+    assert torch.equal(scan(many, rows), expected)
+    with ThreadPoolExecutor(3) as threads:
+        assert torch.equal(scan(many, rows, threads), expected)
+
+
+@pytest.mark.skipif(compiled_kernels() is None, reason="no compiled kernels")
+def test_kernel_and_torch_agree(tasks: InputGaussians, rows: torch.Tensor) -> None:
+    found = scan_rows(tasks)
+    few = rows[:, :24]
+    above = torch.triu_indices(24, 24)
+    features = torch.cat([few.mean(dim=0), (few.T @ few / len(few))[above[0], above[1]]])
+    plain = found.biases + found.scales * (found.levels.float() @ features)
+    torch.testing.assert_close(scan(found, rows), plain, atol=0.02, rtol=0.002)
+
+
+def test_fewer_directions_than_are_scanned_do_too() -> None:
+    one = fitted_gaussian(torch.randn(50, 3, generator=torch.Generator().manual_seed(1)))
+    rows = torch.zeros(1, 3)
+    assert scan_rows(one).levels.shape == (1, scan_terms(3)) == (1, 9)
+    torch.testing.assert_close(
+        scan(scan_rows(one), rows), one.log_likelihoods(rows)[0], atol=0.1, rtol=0.1
+    )

@@ -7,6 +7,7 @@ PORT ?= 8000
 
 # make report REPORT=full measures for hours; data sets are hub names or folders.
 REPORT ?= quick
+INFERENCE ?= quick
 MNIST ?= ylecun/mnist
 FASHION_MNIST ?= zalando-datasets/fashion_mnist
 CIFAR100 ?= uoft-cs/cifar100
@@ -20,7 +21,7 @@ TORCH_SOURCE ?= $(if $(PIP_FIND_LINKS),,--extra-index-url https://download.pytor
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve demo test check format lint types bench peers report lock clean
+.PHONY: serve demo test check format lint types bench peers report inference lock clean
 
 serve: demo
 	STORE=$(STORE) PORT=$(PORT) $(BIN)/impress-serve
@@ -60,6 +61,12 @@ report: $(VENV)/.runtime
 	$(if $(filter quick full,$(REPORT)),,$(error REPORT is quick or full, not '$(REPORT)'))
 	$(BIN)/impress-train report --out report --mnist '$(MNIST)' --fashion-mnist '$(FASHION_MNIST)' \
 	  --cifar100 '$(CIFAR100)' $(if $(filter full,$(REPORT)),--full)
+
+# Which task is this? As the report: killed and started again it goes on; INFERENCE=full takes an hour of 16 cores.
+inference: $(VENV)/.runtime
+	$(if $(filter quick full,$(INFERENCE)),,$(error INFERENCE is quick or full, not '$(INFERENCE)'))
+	$(BIN)/impress-train inference --out report/inference --mnist '$(MNIST)' \
+	  --fashion-mnist '$(FASHION_MNIST)' $(if $(filter full,$(INFERENCE)),--full)
 
 $(VENV)/.torch:
 	$(PYTHON) -m venv $(VENV)

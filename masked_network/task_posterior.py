@@ -73,8 +73,14 @@ def confidence_error(confidences: Tensor, right: Tensor, bins: int = 10) -> floa
     return float(differences.abs().sum() / counts.sum())
 
 
-def strangeness_limit(unknown: Tensor, false_acceptance: float) -> float:
+_REFUSED_ANYHOW = 0.01
+
+
+def strangeness_limit(own: Tensor, unknown: Tensor, false_acceptance: float) -> float:
     """The largest strangeness to accept so that no more than that share of unknown rows pass.
+
+    And never more than all but 1 % of a task's `own` rows `[m]` have, however few unknown ones that
+    lets pass: what is not known yet may be less strange than what was tried.
 
     `unknown` `[n]` is how strange rows of no registered task were to the task named for them.
     Raises `ValueError` on a rate outside `[0, 1)`, or without any.
@@ -84,4 +90,6 @@ def strangeness_limit(unknown: Tensor, false_acceptance: float) -> float:
             f"expected a rate in [0, 1) and unknown rows, got {false_acceptance} and {len(unknown)}"
         )
     ordered = unknown.sort().values
-    return float(torch.nextafter(ordered[int(false_acceptance * len(ordered))], torch.tensor(0.0)))
+    most = float(own.quantile(1 - _REFUSED_ANYHOW))
+    limit = float(torch.nextafter(ordered[int(false_acceptance * len(ordered))], torch.tensor(0.0)))
+    return min(limit, most)

@@ -7,7 +7,7 @@ from training.demo_command import make_demo
 from training.discovery_command import discover
 from training.report_commands import evaluate_store, sample
 from training.store_commands import learn_stream
-from training.studies.command import make_report
+from training.studies.command import make_inference_report, make_report
 from training.task_commands import learn_mask, learn_task
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("demo")(make_demo)
 app.command("evaluate")(evaluate_store)
 app.command("sample")(sample)
 app.command("report")(make_report)
+app.command("inference")(make_inference_report)
 
 if __name__ == "__main__":
     app()

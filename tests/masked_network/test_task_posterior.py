@@ -58,11 +58,17 @@ def test_confidence_that_is_the_share_right_has_no_error() -> None:
 def test_no_more_unknown_rows_pass_the_limit_than_were_asked_for(
     unknown: list[float], rate: float
 ) -> None:
-    limit = strangeness_limit(torch.tensor(unknown), rate)
+    limit = strangeness_limit(torch.tensor([50.0]), torch.tensor(unknown), rate)
     assert sum(one <= limit for one in unknown) <= rate * len(unknown)
+
+
+def test_limit_is_never_far_beyond_what_own_rows_are() -> None:
+    own, far = torch.linspace(0, 5, 101), torch.tensor([1000.0])
+    assert strangeness_limit(own, far, 0.5) == pytest.approx(4.95)
+    assert strangeness_limit(own, own, 0.5) < 2.51
 
 
 @pytest.mark.parametrize(("unknown", "rate"), [([], 0.1), ([1.0], 1.0), ([1.0], -0.1)])
 def test_limit_of_nothing_or_of_no_rate_is_refused(unknown: list[float], rate: float) -> None:
     with pytest.raises(ValueError, match="a rate in"):
-        strangeness_limit(torch.tensor(unknown), rate)
+        strangeness_limit(torch.tensor([1.0]), torch.tensor(unknown), rate)

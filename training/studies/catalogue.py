@@ -1,6 +1,7 @@
 """Every study of the report, in the order of the page. A new one gets its line here."""
 
 from training.studies.belief import Belief
+from training.studies.inference_catalogue import inference_studies
 from training.studies.permuted import permuted
 from training.studies.rotated import rotated
 from training.studies.split_cifar import split_cifar
@@ -21,3 +22,8 @@ def studies(full: bool) -> list[Study]:
         TrainingSpeed(),
         StoreHashes(),
     ]
+
+
+def every_study(full: bool) -> list[Study]:
+    """Those of both reports."""
+    return [*studies(full), *inference_studies(full)]

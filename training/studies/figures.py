@@ -31,9 +31,9 @@ def learning_figures(title: str, measured: Sequence[Measurement]) -> dict[str, b
     most = max(one.epochs for one in measured)
     methods = {name: ones for name, ones in everything.items() if ones[0].epochs == most}
     figures = {
-        "bytes": _png(f"{title}: accuracy against bytes", lambda axes: _bytes(axes, methods)),
-        "curves": _png(f"{title}: learning curves", lambda axes: _curves(axes, everything)),
-        "tasks": _png(
+        "bytes": drawn(f"{title}: accuracy against bytes", lambda axes: _bytes(axes, methods)),
+        "curves": drawn(f"{title}: learning curves", lambda axes: _curves(axes, everything)),
+        "tasks": drawn(
             f"{title}: accuracy of each task",
             lambda axes: _matrix(axes, methods),
             height=1.6 + 0.34 * len(methods),
@@ -41,7 +41,7 @@ def learning_figures(title: str, measured: Sequence[Measurement]) -> dict[str, b
     }
     by_size = {name: ones for name, ones in methods.items() if ones[0].kind != "supermask"}
     if len({ones[0].size for ones in by_size.values()}) > 1:
-        figures["size"] = _png(f"{title}: accuracy against K", lambda axes: _size(axes, methods))
+        figures["size"] = drawn(f"{title}: accuracy against K", lambda axes: _size(axes, methods))
     return figures
 
 
@@ -53,7 +53,7 @@ def belief_figure(title: str, belief: Sequence[Sequence[float]], names: Sequence
         axes.set_xlabel("belief in", color=_INK)
         axes.set_ylabel("one image of", color=_INK)
 
-    return _png(title, draw, width=6.4, height=5.6)
+    return drawn(title, draw, width=6.4, height=5.6)
 
 
 def _bytes(axes: "Axes", methods: Methods) -> None:
@@ -158,7 +158,8 @@ def _coloured(methods: Methods) -> list[tuple[str, Sequence[Measurement], str, i
     return coloured
 
 
-def _png(title: str, draw: Draw, width: float = 9.0, height: float = 4.4) -> bytes:
+def drawn(title: str, draw: Draw, width: float = 9.0, height: float = 4.4) -> bytes:
+    """One figure in the report's style, as PNG; `draw` fills its axes."""
     # Imported here because it takes a second, and only this asks for it.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -10,20 +10,26 @@ PAGE_FILE = "report.md"
 
 _INTRODUCTION = """# Accuracy report
 
-Everything on this page was measured by `make report` on the machine named below. Learning rates
+Everything on this page was measured by `{made_by}` on the machine named below. Learning rates
 were chosen on held-out data; test data chose nothing and were read once, after learning. A share of
 bytes is of whole files, as they lie in a store. Where a paper's figure stands beside, it says so,
 and in what its setting was another."""
 
 
-def page(full: bool, sections: Mapping[str, Section], data: DataSets) -> str:
-    """The whole page; `sections` by their headings."""
+def page(
+    full: bool,
+    sections: Mapping[str, Section],
+    data: DataSets,
+    made_by: str = "make report REPORT={}",
+) -> str:
+    """The whole page; `sections` by their headings, `made_by` the command, with a place for how."""
     machines = sorted(set[str]().union(*(section.machines for section in sections.values())))
     claims = [claim for section in sections.values() for claim in section.claims]
     held = sum(claim.holds for claim in claims)
-    scale = "the long report (`REPORT=full`)" if full else "the quick report: few tasks, one seed"
+    command = made_by.format("full" if full else "quick")
+    scale = "the long report" if full else "the quick report: few tasks, one seed"
     parts = [
-        _INTRODUCTION,
+        _INTRODUCTION.format(made_by=command),
         f"This is {scale}.",
         f"Measured on: {'; and on: '.join(machines) or 'nothing yet'}.",
         *_data(data),

@@ -17,11 +17,10 @@ import torch
 import typer
 
 from masked_network.devices import CPU
-from training.studies.catalogue import studies
+from training.studies.catalogue import every_study
 from training.studies.data import DataSets, Source
-from training.studies.learning_study import LearningStudy
 from training.studies.ledger import Ledger
-from training.studies.study import Bench, Study
+from training.studies.study import Bench, Divisible, Study
 
 _WATCH_SECONDS = 0.5
 
@@ -52,7 +51,7 @@ def measure(report: Report, asked: Sequence[str], processes: int) -> Problems:
     Each takes a part; one that finds no part left joins another in one that can be divided. What
     times things is measured after everything else, alone.
     """
-    wanted = [study for study in studies(report.full) if study.name in asked]
+    wanted = [study for study in every_study(report.full) if study.name in asked]
     parts = [(study.name, part) for study in wanted if not study.timed for part in study.parts]
     alone = [(study.name, part) for study in wanted if study.timed for part in study.parts]
     divisible = [part for part in parts if part[0] in _divisible(wanted)]
@@ -85,15 +84,15 @@ def _measure_part(
     name, part = what
     torch.set_num_threads(threads)
     bench = report.bench()
-    (study,) = (study for study in studies(report.full) if study.name == name)
+    (study,) = (study for study in every_study(report.full) if study.name == name)
     # Who comes to help reads no data where nothing is left to do.
-    if not (joins and isinstance(study, LearningStudy) and study.finished(bench, part)):
+    if not (joins and isinstance(study, Divisible) and study.finished(bench, part)):
         study.run(bench, part)
     return bench.data.problems
 
 
 def _divisible(wanted: Sequence[Study]) -> set[str]:
-    return {study.name for study in wanted if isinstance(study, LearningStudy)}
+    return {study.name for study in wanted if isinstance(study, Divisible)}
 
 
 def _end_with(parent: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -62,3 +62,11 @@ class Study(Protocol):
 
     def section(self, bench: Bench) -> Section:
         """What the ledger says of it. Measures nothing, and claims what was not measured too."""
+
+
+@runtime_checkable
+class Divisible(Study, Protocol):
+    """A study of whose parts several processes can each take some."""
+
+    def finished(self, bench: Bench, part: str) -> bool:
+        """Whether the ledger lacks nothing of a part."""

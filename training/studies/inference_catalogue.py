@@ -1,0 +1,50 @@
+"""The studies of the report on task inference: which task is this."""
+
+from training.recognition_trials import TrialRows
+from training.studies.recognition import Recognition
+from training.studies.recognition_page import Bounds
+from training.studies.shared_learning import Tasks
+from training.studies.study import Study
+from training.task_streams import TaskStream
+
+MNIST, FASHION = "mnist", "fashion-mnist"
+PERMUTED, ROTATED, SPLIT = TaskStream("permuted"), TaskStream("rotated"), TaskStream("split")
+OTHER_PERMUTED = TaskStream("permuted", seed=1)
+
+PERMUTED_BOUNDS = Bounds(named={"1": 0.98, "16": 0.999}, refuses=True)
+ROTATED_BOUNDS = Bounds(above_masks={"1": 0.05, "16": 0.05, "128": 0.05}, refuses=True)
+MIXED_BOUNDS = Bounds(named={"16": 0.98}, refuses=True)
+
+QUICK_ROWS = TrialRows(test=256, held_out=128)
+
+
+def inference_studies(full: bool) -> list[Study]:
+    """All the tasks that are claimed of; or so few that minutes do, claimed of all the same."""
+    permuted, rotated, mixed = (100, 36, 20) if full else (10, 8, 5)
+    epochs, rows = (2, TrialRows()) if full else (1, QUICK_ROWS)
+    strangers = 10 if full else 3
+
+    def study(
+        name: str, title: str, groups: tuple[Tasks, ...], others: str, bounds: Bounds, probed: int
+    ) -> Recognition:
+        never = tuple(Tasks(data, OTHER_PERMUTED, strangers) for data in (groups[0].data, others))
+        return Recognition(name, title, groups, never, bounds, epochs, rows, probed)
+
+    found: list[Study] = []
+    for data, others in ((MNIST, FASHION), (FASHION, MNIST)):
+        for stream, count, bounds in (
+            (PERMUTED, permuted, PERMUTED_BOUNDS),
+            (ROTATED, rotated, ROTATED_BOUNDS),
+        ):
+            name = f"{stream.kind}-{data}"
+            title = f"{stream.kind.capitalize()} {data}"
+            groups = (Tasks(data, stream, count),)
+            probes = 4 if full and stream is ROTATED else 1
+            found.append(study(name, title, groups, others, bounds, probes))
+    groups = (
+        Tasks(MNIST, PERMUTED, mixed),
+        Tasks(FASHION, ROTATED, rotated),
+        Tasks(MNIST, SPLIT, 5),
+    )
+    title = "Tasks of several data sets in one store"
+    return [*found, study("mixed", title, groups, FASHION, MIXED_BOUNDS, 0)]

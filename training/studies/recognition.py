@@ -34,6 +34,7 @@ SUPERFLUOUS = 100
 
 COEFFICIENTS, MASKS = "coefficients", "masks"
 LONG = TrialRows()
+LIMITS = "from tasks left out that would be missed"
 NOISE = 256
 """Rows of each kind of noise."""
 
@@ -101,7 +102,7 @@ class Recognition:
             asked = self._asked(bench, what)
             if asked is None or bench.ledger.find(asked) is not None:
                 continue
-            name = f"{self.name}-{what}-{_digest(asked)}"
+            name = f"{self.name}-{what}-{_digest(_of_learning(asked))}"
             masks = what == MASKS
             learned = learned_tasks(
                 bench,
@@ -168,6 +169,7 @@ class Recognition:
             "strangers": [asdict(group) for group in self.strangers],
             "rows": asdict(self.rows),
             "weights": asdict(WEIGHTS),
+            "limits": LIMITS,
         }
         if what == MASKS:
             own = {"settings": asdict(MaskSettings()), "probes": self.mask_probes}
@@ -183,6 +185,12 @@ class Recognition:
 def _learn_mask(store: Store, image_set: ImageSet, stream: TaskStream, index: int) -> TaskArtifact:
     recipe = MaskSettings().recipe(index)
     return recipe.learn(store.network, stream.task(image_set, index), stream.provenance(index))
+
+
+def _of_learning(asked: Asked) -> Asked:
+    """What the tasks themselves depend on, whatever is asked of them then."""
+    learning = ("study", "what", "fingerprints", "groups", "recipe", "settings")
+    return {name: asked[name] for name in learning if name in asked}
 
 
 def _digest(asked: Asked) -> str:

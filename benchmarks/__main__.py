@@ -35,6 +35,7 @@ PROGRAMS: dict[str, Sequence[str]] = {
     "epoch_ratios": (),
     "epochs_from_each_start": (),
     "unknown_identity": (),
+    "naming_tasks": ("--tasks", "20000", "--turns", "20"),
     "gpu_kernels": (),
     "against_peers": ("--quick",),
 }

@@ -21,7 +21,8 @@ _LARGEST_LEVEL = 127
 _LARGEST_FEATURE = 16383
 """So that a sum of so many products, each with a level, stays within 32 bits."""
 
-_BLOCK = 8192
+_BLOCK = 1 << 17
+"""Tasks that one thread looks at in a millisecond or two: the way to another takes as long."""
 
 
 def scan_terms(directions: int) -> int:

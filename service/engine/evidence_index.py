@@ -21,7 +21,7 @@ from model_store.artifact_layout import ArtifactLayout
 from model_store.evidence_tensor import EVIDENCE, evidence_of
 from service.engine.task_table import RegisteredTask, stacked
 
-_SECOND_LOOK = 128
+_SECOND_LOOK = 64
 """Tasks whose whole evidence is held against the rows; of more, the best by a first look."""
 
 _ENOUGH_ROWS = 8

@@ -61,9 +61,9 @@ def test_tasks_scanned_in_parts_by_threads_are_the_same_to_the_bit(
 ) -> None:
     once = scan_rows(tasks)
     many = ScanRows(
-        24, once.levels.repeat(500, 1), once.scales.repeat(500), once.biases.repeat(500)
+        24, once.levels.repeat(7000, 1), once.scales.repeat(7000), once.biases.repeat(7000)
     )
-    expected = scan(once, rows).repeat(500)
+    expected = scan(once, rows).repeat(7000)
     assert torch.equal(scan(many, rows), expected)
     with ThreadPoolExecutor(3) as threads:
         assert torch.equal(scan(many, rows, threads), expected)

@@ -4,6 +4,7 @@ Evidence of which task inputs belong to, beside the entropy of the tasks' answer
 own. It knows nothing of labels, and cannot tell apart tasks whose inputs are the same.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +31,8 @@ def directions(seed: int, length: int) -> Tensor:
     """The directions `[length, D]` of a store whose inputs have so many numbers; signs, drawn."""
     count = direction_count(length)
     bits = torch.from_numpy(random_bits(seed, "directions", length * count))
-    return (2 * bits.to(torch.float32) - 1).view(length, count) / length**0.5
+    signs = (2 * bits.to(torch.float32) - 1).view(length, count)
+    return signs / math.sqrt(length)
 
 
 @dataclass(frozen=True)

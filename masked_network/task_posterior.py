@@ -3,6 +3,7 @@
 This project's own. The weights were chosen on held-out rows, never on test data.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -24,11 +25,13 @@ class PosteriorWeights:
 
     def of_likelihood(self, rows: int) -> float:
         """What a nat of the mean log-likelihood of so many rows adds to a task's score."""
-        return float(self.likelihood * rows ** (1 - self.likelihood_discount))
+        worth: float = self.likelihood * rows ** (1 - self.likelihood_discount)
+        return worth
 
     def of_entropy(self, rows: int) -> float:
         """What the whole of the mean relative entropy of so many rows takes off."""
-        return float(self.entropy * rows ** (1 - self.entropy_discount))
+        worth: float = self.entropy * rows ** (1 - self.entropy_discount)
+        return worth
 
 
 WEIGHTS = PosteriorWeights()
@@ -59,7 +62,7 @@ def likelihood_without_evidence(mean: float, deviation: float, rows: int) -> flo
     As if it barely knew the rows: two deviations below what the task whose evidence fits best has
     on its own. So it gives way to one that knows them and wins against those that do not.
     """
-    return mean - 2 * deviation / rows**0.5
+    return mean - 2 * deviation / math.sqrt(rows)
 
 
 def confidence_error(confidences: Tensor, right: Tensor, bins: int = 10) -> float:

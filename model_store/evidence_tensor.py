@@ -74,7 +74,7 @@ def evidence_of(packed: Tensor, length: int) -> TaskEvidence:
         raise ValueError(
             f"expected uint8 [T, {evidence_bytes(length)}], got {packed.dtype} {list(packed.shape)}"
         )
-    gaussian, own = packed.split([packed.shape[1] - _OWN.itemsize, _OWN.itemsize], dim=1)
+    gaussian, own = torch.split(packed, [packed.shape[1] - _OWN.itemsize, _OWN.itemsize], dim=1)
     table = own.contiguous().numpy().view(_OWN)[:, 0]
     values = {
         name: torch.from_numpy(table[name].astype(np.float32)).clamp_min(least) / parts
@@ -103,7 +103,7 @@ def _packed_gaussian(gaussian: InputGaussians) -> Tensor:
 
 
 def _gaussians(packed: Tensor, count: int) -> InputGaussians:
-    deviations, means, precisions, step, levels = packed.split(_parts(count)[:-1], dim=1)
+    deviations, means, precisions, step, levels = torch.split(packed, _parts(count)[:-1], dim=1)
     deviation = (deviations * _STEP + _LOWEST).exp()
     pairs = count * (count - 1) // 2
     exact = unpack_levels(levels.contiguous(), 4, pairs).to(torch.float32) - _MIDDLE

@@ -30,7 +30,7 @@ def with_evidence(network: FrozenNetwork, artifact: TaskArtifact, task: ImageSet
     learned_from = torch.cat(
         [
             network.projected(task.train.rows(rows).examples(preprocessing, device).inputs)
-            for rows in torch.arange(len(task.train)).split(_BATCH)
+            for rows in torch.split(torch.arange(len(task.train)), _BATCH)
         ]
     )
     held_out = task.held_out.rows(torch.arange(min(_MOST_HELD_OUT, len(task.held_out))))
@@ -56,6 +56,6 @@ def relative_entropies(network: FrozenNetwork, artifact: TaskArtifact, inputs: T
     composed = network.composed(artifact)
     parts = [
         entropy_nats(forward(network.backbone, composed, rows)[:, :classes])
-        for rows in inputs.split(_BATCH)
+        for rows in torch.split(inputs, _BATCH)
     ]
     return torch.cat(parts).cpu() / math.log(classes)

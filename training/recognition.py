@@ -68,7 +68,7 @@ def signals(
 ) -> Signals:
     """Of inputs `[S, n, *input_shape]`; each task is composed once."""
     flat = inputs.flatten(end_dim=1)
-    batches = flat.split(_BATCH)
+    batches = torch.split(flat, _BATCH)
     likelihoods = torch.cat(
         [evidence.gaussians.log_likelihoods(network.projected(one)) for one in batches]
     )

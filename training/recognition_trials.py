@@ -86,7 +86,8 @@ def mask_recognition(
     preprocessing, most = network.manifest.preprocessing, max(counts)
     tests = [_some(task.test(), f"masks/{task.task_id}", probes * most) for task in known]
     inputs = [
-        list(part.examples(preprocessing, network.device).inputs.split(most)) for part in tests
+        list(torch.split(part.examples(preprocessing, network.device).inputs, most))
+        for part in tests
     ]
     artifacts = [task.artifact for task in known]
     named = name_tasks(network, artifacts, inputs, counts)
@@ -114,7 +115,9 @@ def _answers(
 ) -> Tensor:
     composed, classes = network.composed(task), len(task.record.classes)
     flat = torch.cat([rows for of_task in inputs for rows in of_task])
-    logits = torch.cat([forward(network.backbone, composed, rows) for rows in flat.split(2048)])
+    logits = torch.cat(
+        [forward(network.backbone, composed, rows) for rows in torch.split(flat, 2048)]
+    )
     return logits[:, :classes].argmax(dim=1).cpu().view(len(inputs), len(inputs[0]), -1)
 
 

@@ -50,7 +50,7 @@ class TaskIdentifier:
         self._shortlist = shortlist
         # Not under the batches' own threads: those compute, these wait for memory.
         threads = ThreadPoolExecutor(torch.get_num_threads(), "scan")
-        self._index = EvidenceIndex(*network.directions.shape, threads)
+        self._index = EvidenceIndex(len(network.directions), network.directions.shape[1], threads)
         self._stacked_tasks: tuple[RegisteredTask, ...] = ()
         self._stacked: tuple[list[RegisteredTask], Candidates, int] | None = None
 

@@ -41,10 +41,10 @@ def inference_studies(full: bool) -> list[Study]:
             groups = (Tasks(data, stream, count),)
             probes = 4 if full and stream is ROTATED else 1
             found.append(study(name, title, groups, others, bounds, probes))
-    groups = (
+    several = (
         Tasks(MNIST, PERMUTED, mixed),
         Tasks(FASHION, ROTATED, rotated),
         Tasks(MNIST, SPLIT, 5),
     )
     title = "Tasks of several data sets in one store"
-    return [*found, study("mixed", title, groups, FASHION, MIXED_BOUNDS, 0)]
+    return [*found, study("mixed", title, several, FASHION, MIXED_BOUNDS, 0)]

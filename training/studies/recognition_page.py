@@ -115,7 +115,7 @@ def _claims(name: str, bounds: Bounds, got: Got | None, masks: Got | None) -> li
         ours = named(count)
         if ours is None or masks is None:
             return None
-        ways = masks["by_rows"][count]["named"]
+        ways: Mapping[str, float] = masks["by_rows"][count]["named"]
         theirs = max(share for way, share in ways.items() if way != EVERY_ENTROPY)
         return round(ours - theirs, 5)
 

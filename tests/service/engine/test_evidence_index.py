@@ -26,7 +26,7 @@ def tasks(network: FrozenNetwork, make_artifact: MakeArtifact) -> tuple[Register
 
 
 def index_of(network: FrozenNetwork) -> EvidenceIndex:
-    return EvidenceIndex(*network.directions.shape)
+    return EvidenceIndex(len(network.directions), network.directions.shape[1])
 
 
 def likelihoods(

@@ -115,9 +115,7 @@ def main(
     print(f"the right one of {tasks:,} named: {'yes' if right else 'no'}")
     print(f"taking up the evidence of all tasks: {taken_s:.1f} s, once")
     scanned = sum(scan_terms(each) + 8 for each in (FEW_DIRECTIONS, 2 * FEW_DIRECTIONS))
-    print(
-        f"memory a task: {evidence.shape[1]} bytes of evidence, {scanned} more to scan"
-    )
+    print(f"memory a task: {evidence.shape[1]} bytes of evidence, {scanned} more to scan")
     terms = scan_terms(FEW_DIRECTIONS)
     levels = torch.randint(-127, 128, (MILLION, terms), dtype=torch.int8)
     million = ScanRows(FEW_DIRECTIONS, levels, torch.rand(MILLION), torch.rand(MILLION))

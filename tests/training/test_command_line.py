@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from model_store.compatibility import check_artifact
+from model_store.evidence_tensor import evidence_bytes
 from model_store.store import Store
 from model_store.task_artifact import parse_artifact
 from training.__main__ import app
@@ -19,6 +20,7 @@ from training.run_records import read_metrics
 
 DIGITS = ("--data", "digits")
 QUICK = ("--epochs", "2", "--batch-size", "128")
+EVIDENCE_BYTES = evidence_bytes(64)
 
 
 def run(*arguments: object, env: dict[str, str] | None = None) -> Result:
@@ -50,8 +52,22 @@ def test_a_task_is_published_or_written_for_upload(store: Path, tmp_path: Path) 
     assert "data_fingerprint" in written.record.provenance
 
 
+def test_evidence_comes_with_a_task_and_takes_at_most_512_bytes(store: Path) -> None:
+    files = []
+    for choice in ("--evidence", "--no-evidence"):
+        out = store.parent / f"{choice}.safetensors"
+        place = ("--index", 3, "--out", out)
+        succeed("task", "--store", store, *DIGITS, "--stream", "permuted", *place, *QUICK, choice)
+        files.append(parse_artifact(out.read_bytes()))
+    known, plain = files
+    assert set(known.tensors) - set(plain.tensors) == {"evidence"}
+    assert known.record == plain.record
+    assert len(known.content) - len(plain.content) <= 512
+
+
 def test_a_record_names_the_data_and_leaves_out_the_recipes_defaults(store: Path) -> None:
-    succeed("task", "--store", store, *DIGITS, "--stream", "permuted", "--index", 3, *QUICK)
+    plain = (*QUICK, "--no-evidence")
+    succeed("task", "--store", store, *DIGITS, "--stream", "permuted", "--index", 3, *plain)
     artifact = Store.open(store).load("permuted-3")
     assert set(artifact.record.provenance) == {
         "data",
@@ -91,7 +107,8 @@ def test_a_hybrid_is_a_task_of_the_same_store_and_goes_on_as_one(store: Path) ->
     succeed(*task, "--hybrid", "--mask-learning-rate", 0.01)
     artifact = Store.open(store).load("permuted-0")
     assert artifact.kind == "hybrid"
-    assert artifact.tensor_bytes == (13 + 16) * 2 + 125  # by the root of 64 x 300 and 300 x 100
+    own = (13 + 16) * 2 + 125  # by the root of 64 x 300 and 300 x 100
+    assert artifact.tensor_bytes == own + EVIDENCE_BYTES
     assert artifact.record.provenance["mask_learning_rate"] == 0.01
     stream = ("stream", "--store", store, *DIGITS, *QUICK, "--tasks", 2)
     other = run(*stream)
@@ -108,10 +125,10 @@ def test_a_store_of_channel_groups_learns_and_names_its_tasks(tmp_path: Path, ki
     made = ("--kind", kind, "--size", 4, "--channel-groups", 3, "--precision", "fp16", *even)
     succeed("stream", "--store", tmp_path, *DIGITS, *made, *QUICK, "--tasks", 2)
     store = Store.open(tmp_path)
-    assert store.load("permuted-0").tensor_bytes == 3 * 3 * 4 * 2
+    assert store.load("permuted-0").tensor_bytes == 3 * 3 * 4 * 2 + EVIDENCE_BYTES
     hybrid = ("--task-id", "h", "--hybrid", "--precision", "fp16")
     succeed("task", "--store", tmp_path, *DIGITS, *QUICK, *hybrid)
-    assert store.load("h").tensor_bytes == 2 * 3 * 4 * 2 + 125
+    assert store.load("h").tensor_bytes == 2 * 3 * 4 * 2 + 125 + EVIDENCE_BYTES
     evaluated = succeed("evaluate", "--store", tmp_path, *DIGITS, "--trials", 1)
     assert "3 tasks" in evaluated.stdout
 

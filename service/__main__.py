@@ -11,6 +11,7 @@ from pydantic_settings import CliApp
 
 from model_store.errors import StoreError
 from service.app import create_app
+from service.bounded_protocol import BoundedProtocol
 from service.direct_protocol import DirectProtocol
 from service.logs import configure_logs
 from service.readiness import Readiness
@@ -35,11 +36,10 @@ def main() -> None:
         sys.exit(2)
     # What is answered without ASGI is seen neither by uvicorn's access log nor by a trace.
     takes_direct = not settings.access_log and not settings.trace_share
-    # uvicorn only ever calls it.
-    direct = cast(type[Protocol], partial(DirectProtocol, app.direct))
+    protocol = partial(DirectProtocol, app.direct) if takes_direct else BoundedProtocol
     config = uvicorn.Config(
         app,
-        http=direct if takes_direct else "httptools",
+        http=cast(type[Protocol], protocol),  # uvicorn only ever calls it
         host=settings.host,
         port=settings.port,
         access_log=settings.access_log,
@@ -49,7 +49,9 @@ def main() -> None:
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
-    server = DrainingServer(config, readiness, settings.drain_seconds, app.reload_keys)
+    server = DrainingServer(
+        config, readiness, settings.drain_seconds, app.slow_callers, app.reload_keys
+    )
     server.run(sockets_of(config, settings.management_port))
 
 

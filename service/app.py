@@ -43,6 +43,7 @@ from service.routes.raw_predict import raw_predict_route
 from service.routes.task_versions import task_versions_router
 from service.routes.tasks import tasks_router
 from service.settings import Settings
+from service.slow_callers import SlowCallers
 from service.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -51,13 +52,20 @@ if TYPE_CHECKING:
 
 
 class Application:
-    """The ASGI application, and what answers small raw requests without it."""
+    """The ASGI application, and what its server needs of it beside that."""
 
     def __init__(
-        self, asgi: ASGIApp, direct: DirectAnswers, rules: Rules, control: AccessControl | None
+        self,
+        asgi: ASGIApp,
+        direct: DirectAnswers,
+        slow_callers: SlowCallers,
+        rules: Rules,
+        control: AccessControl | None,
     ) -> None:
         self._asgi = asgi
         self.direct = direct
+        """Answers small raw requests without ASGI."""
+        self.slow_callers = slow_callers
         self.rules = rules
         self._control = control
 
@@ -158,7 +166,8 @@ def create_app(settings: Settings, readiness: Readiness) -> Application:
     )
     observed = Observed(guarded, observer)
     asgi = observed if tracing is None else tracing.around(observed)
-    return Application(asgi, direct, rules, control)
+    slow_callers = SlowCallers(settings.slow_caller_seconds, telemetry.rejected.labels("slow"))
+    return Application(asgi, direct, slow_callers, rules, control)
 
 
 def _tracing(share: float) -> "Tracing | None":

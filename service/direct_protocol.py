@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, which gives small raw requests to `DirectAnswers` without ASGI.
+"""An HTTP protocol for uvicorn, which gives small raw requests to `DirectAnswers` without ASGI.
 
 A task, an ASGI scope and its messages cost such a request more than its prediction does. Whatever
 is not taken there goes the ordinary way, and so does a request behind another one of the same
@@ -7,8 +7,9 @@ connection.
 
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from service.bounded_protocol import BoundedProtocol
 from service.direct_answers import DirectAnswers, DirectCall, Headers, Lines, Target
 
 
@@ -29,17 +30,21 @@ class _Exchange(DirectCall):
     def response_complete(self) -> bool:
         return self.over
 
+    @property
+    def more_body(self) -> bool:
+        return self._protocol.reading is self
+
     def reply(self, code: int, body: bytes, lines: Lines) -> None:
         self._protocol.reply(code, body, lines, self.keep_alive)
 
 
-class DirectProtocol(HttpToolsProtocol):
+class DirectProtocol(BoundedProtocol):
     """One connection."""
 
     def __init__(self, direct: DirectAnswers, **given: Any) -> None:
         super().__init__(**given)
         self._direct = direct
-        self._reading: _Exchange | None = None
+        self.reading: _Exchange | None = None
         self._waiting: _Exchange | None = None
         self._last: tuple[list[tuple[bytes, bytes]], Headers | None] = [], None
         """The last request's headers, and the same by name where they are wanted here."""
@@ -58,19 +63,19 @@ class DirectProtocol(HttpToolsProtocol):
         if exchange is None:
             self._begin_the_ordinary_way()
         else:
-            self._reading = exchange
+            self.reading = exchange
             self.cycle = exchange  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         """A part of its body."""
-        if self._reading is None:
+        if self.reading is None:
             super().on_body(body)
         else:
-            self._reading.parts.append(body)
+            self.reading.parts.append(body)
 
     def on_message_complete(self) -> None:
         """All of it."""
-        exchange, self._reading = self._reading, None
+        exchange, self.reading = self.reading, None
         if exchange is None:
             super().on_message_complete()
             return
@@ -86,7 +91,7 @@ class DirectProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller is gone, or was sent away."""
-        self._reading = None
+        self.reading = None
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.leave()
@@ -112,6 +117,8 @@ class DirectProtocol(HttpToolsProtocol):
         if (
             (self.cycle is not None and not self.cycle.response_complete)
             or self.limit_concurrency is not None
+            # Who takes no answers gets no more of them: the ordinary way waits, and reads no more.
+            or self.flow.write_paused
             or self.parser.get_method() != b"POST"
             or self.parser.get_http_version() != "1.1"
         ):

@@ -10,6 +10,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Route
 
 from model_store import errors as store_errors
@@ -32,6 +33,7 @@ STATUS_CODES: dict[type[Exception], int] = {
     errors.Unavailable: 503,
     errors.DeadlinePassed: 504,
     errors.CallerLeft: CALLER_LEFT,
+    ClientDisconnect: CALLER_LEFT,
     store_errors.UnknownTask: 404,
     store_errors.VersionInUse: 409,
     store_errors.InvalidTaskName: 422,

@@ -8,10 +8,13 @@ import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
+from typing import cast
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.readiness import Readiness
+from service.slow_callers import SlowCallers
 
 
 class DrainingServer(uvicorn.Server):
@@ -22,9 +25,11 @@ class DrainingServer(uvicorn.Server):
         config: uvicorn.Config,
         readiness: Readiness,
         drain_seconds: float,
+        slow_callers: SlowCallers,
         on_hangup: Callable[[], None] | None,
     ) -> None:
         super().__init__(config)
+        self._slow_callers = slow_callers
         self._readiness = readiness
         self._drain_seconds = drain_seconds
         self._on_hangup = on_hangup
@@ -48,6 +53,13 @@ class DrainingServer(uvicorn.Server):
         else:
             self._readiness.draining = True
             self._end()
+
+    async def on_tick(self, counter: int) -> bool:
+        """What uvicorn does ten times a second."""
+        # All protocols of uvicorn that this service is ever given are of this one.
+        connections = cast(set[HttpToolsProtocol], self.server_state.connections)
+        self._slow_callers.look(connections)
+        return await super().on_tick(counter)
 
     def _end(self) -> None:
         # uvicorn would die of the signal in the end, as if it had not ended as it was asked to.

@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     would be late is refused at once with 503, what became late with 504. None: for ever."""
     max_body_bytes: int = Field(default=16 * MEBIBYTE, ge=1024)
     """Size of a request's body; a larger one is refused with 413 before it is read."""
+    slow_caller_seconds: float = Field(default=60, gt=0, le=86_400)
+    """How long a caller may take to send all of a request, and to take its answer; then its
+    connection ends. What it began to send is answered with 408."""
     max_image_pixels: int = Field(default=16_000_000, ge=1)
     """Width times height of an image; a larger one is refused before it is decoded."""
 

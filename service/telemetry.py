@@ -154,7 +154,7 @@ class Telemetry:
             self.cache_hits.labels(tier)
         for change in ("published", "replaced", "deleted"):
             self.task_changes.labels(change)
-        for reason in ("saturated", "late", "expired", "left", "closed", "quota"):
+        for reason in ("saturated", "late", "expired", "left", "closed", "quota", "slow"):
             self.rejected.labels(reason)
 
     def describe_build(self, device: str) -> None:

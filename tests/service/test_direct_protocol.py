@@ -12,11 +12,11 @@ import numpy as np
 import orjson
 import pytest
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from model_store.store import Store
 from service.app import Application, create_app
+from service.bounded_protocol import BoundedProtocol
 from service.direct_protocol import DirectProtocol
 from service.readiness import Readiness
 from service.settings import Settings
@@ -62,9 +62,12 @@ class Served:
         self.opened: list[Connection] = []
 
     async def connection(self, way: str = "direct") -> Connection:
-        opened = Connection(*await asyncio.open_connection("127.0.0.1", self._ports[way]))
+        opened = Connection(*await asyncio.open_connection(*self.address(way)))
         self.opened.append(opened)
         return opened
+
+    def address(self, way: str = "direct") -> tuple[str, int]:
+        return "127.0.0.1", self._ports[way]
 
     async def close(self) -> None:
         for connection in self.opened:
@@ -108,7 +111,7 @@ async def served(store: Store, **settings: Any) -> AsyncIterator[Served]:
     async with lifespan(app):
         protocols: dict[str, Callable[[], asyncio.Protocol]] = {
             "direct": partial(DirectProtocol, app.direct, **given),
-            "ordinary": partial(HttpToolsProtocol, **given),
+            "ordinary": partial(BoundedProtocol, **given),
         }
         servers = {
             way: await loop.create_server(protocol, "127.0.0.1", 0)

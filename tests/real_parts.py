@@ -7,9 +7,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import IO
 
 import httpx2
 import pytest
@@ -63,6 +64,15 @@ class RedisServer:
         assert self._process is not None
         self._process.send_signal(number)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """It has its connections and answers nothing."""
+        self.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.send(signal.SIGCONT)
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -73,6 +83,9 @@ class RedisServer:
 class ServiceProcess:
     """The service as a real process on a port of its own, to be stopped and started again."""
 
+    before: Sequence[str] = ()
+    """What its command begins with."""
+
     def __init__(self, store_folder: Path, **settings: str) -> None:
         self.port = free_port()
         outside = {name: value for name, value in os.environ.items() if name.lower() != "redis_url"}
@@ -80,10 +93,10 @@ class ServiceProcess:
         self._environment = outside | own | settings
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Returns when it is ready."""
-        command = [sys.executable, "-m", "service"]
-        self.process = subprocess.Popen(command, env=self._environment)
+    def start(self, log: IO[bytes] | None = None) -> None:
+        """Returns when it is ready; what it logs goes there, or to where the tests' own goes."""
+        command = [*self.before, sys.executable, "-m", "service"]
+        self.process = subprocess.Popen(command, env=self._environment, stderr=log)
         with httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20) as client:
             _wait_until_ready(client, self.process)
 
@@ -100,10 +113,24 @@ class ServiceProcess:
             return process.wait()
 
 
+class PlainUsersService(ServiceProcess):
+    """What files allow holds for it, even where the tests run as root."""
+
+    before = (
+        (
+            "setpriv",
+            "--inh-caps=-dac_override,-dac_read_search",
+            "--bounding-set=-dac_override,-dac_read_search",
+            "--",
+        )
+        if os.geteuid() == 0
+        else ()
+    )
+
+
 @contextmanager
-def running_service(store_folder: Path, **settings: str) -> Iterator[httpx2.Client]:
-    """The service as a real process; `X-Pid` of the client's headers is its pid."""
-    service = ServiceProcess(store_folder, **settings)
+def running(service: ServiceProcess) -> Iterator[httpx2.Client]:
+    """A client of it while it runs; `X-Pid` of the client's headers is its pid."""
     try:
         service.start()
         assert service.process is not None
@@ -112,6 +139,11 @@ def running_service(store_folder: Path, **settings: str) -> Iterator[httpx2.Clie
             yield client
     finally:
         service.stop()
+
+
+def running_service(store_folder: Path, **settings: str) -> AbstractContextManager[httpx2.Client]:
+    """The service of a store as a real process, as `running` has it."""
+    return running(ServiceProcess(store_folder, **settings))
 
 
 def _wait_until_ready(client: httpx2.Client, process: subprocess.Popen[bytes]) -> None:

@@ -37,13 +37,14 @@ class RedisLink:
         self._telemetry.configured.set(1)
         self._redis = _client(url, self.timeout_seconds)
         self._patient_redis = _client(url, self._patient_seconds)
-        self._up = False
+        # Not yet known, so that the first answer is told of, whichever it is.
+        self._up: bool | None = None
         self._probe: asyncio.Task[None] | None = None
 
     @property
     def up(self) -> bool:
         """Whether Redis answered last time."""
-        return self._up
+        return bool(self._up)
 
     async def start(self) -> None:
         """Ask Redis once, and from then on at intervals."""

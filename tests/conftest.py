@@ -1,7 +1,16 @@
-"""What every test runs under: one torch thread, and no deadline for generated examples."""
+"""What every test runs under: one torch thread, no deadline for examples, and faults counted."""
 
 import torch
 from hypothesis import settings
+
+from tests.faults import (  # noqa: F401 hooks and fixtures, which pytest looks for here
+    faults,
+    pytest_addoption,
+    pytest_configure,
+    pytest_runtest_makereport,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+)
 
 torch.set_num_threads(1)
 settings.register_profile("unhurried", deadline=None)

@@ -17,6 +17,7 @@ from model_store.network import FrozenNetwork
 from model_store.store import Store
 from model_store.task_artifact import TaskArtifact
 from model_store.verify import verify_store
+from tests.faults import Faults
 
 MakeArtifact = Callable[..., TaskArtifact]
 
@@ -212,13 +213,16 @@ for line in sys.stdin:
 
 @pytest.mark.slow
 @pytest.mark.chaos
+@pytest.mark.timeout(1800)
 def test_publisher_killed_again_and_again_loses_nothing_that_was_acknowledged(
     store: Store,
     folder: Path,
     tmp_path: Path,
     network: FrozenNetwork,
     make_artifact: MakeArtifact,
+    faults: Faults,
 ) -> None:
+    kills = 1_000 if faults.is_long else 30
     artifacts = [make_artifact(network, "supermask", seed=seed) for seed in (1, 2)]
     paths = [tmp_path / "first", tmp_path / "second"]
     said = tmp_path / "acknowledged"
@@ -235,7 +239,7 @@ def test_publisher_killed_again_and_again_loses_nothing_that_was_acknowledged(
     ) as publisher:
         assert publisher.stdin is not None
         assert publisher.stdout is not None
-        for turn in range(30):
+        for turn in range(kills):
             publisher.stdin.write(f"{turn}\n")
             publisher.stdin.flush()
             child = int(publisher.stdout.readline())
@@ -247,5 +251,14 @@ def test_publisher_killed_again_and_again_loses_nothing_that_was_acknowledged(
             assert set(said.read_text().split()) <= set(reopened.task_ids())
         publisher.stdin.close()
     assert publisher.returncode == 0
+    acknowledged = set(said.read_text().split())
+    faults.add(
+        "Store",
+        "a publisher killed (kill -9) at a random moment",
+        times=kills,
+        checked=len(acknowledged),
+        of="acknowledged tasks",
+        lost=len(acknowledged - set(reopened.task_ids())),
+    )
     assert_only_leftovers(folder)
     assert verify_store(folder).tasks == len(reopened.task_ids()) > 1

@@ -22,6 +22,7 @@ from model_store.segment_list import LIST_FILE, SEGMENTS_FOLDER, SegmentList, se
 from model_store.shared_files import Version
 from model_store.shared_log_writer import SharedLogWriter
 from model_store.task_log import TaskLog
+from tests.faults import Faults
 from tests.object_stores import FAULTS, PATIENCE_SECONDS, Fault, FaultyProxy, objects_at, s3_at
 
 NewFiles = Callable[[], ObjectFolder]
@@ -350,7 +351,7 @@ def test_publish_that_others_replaced_and_gathered_before_its_answer_was_missed_
 @pytest.mark.chaos
 @pytest.mark.parametrize("seed", range(3))
 def test_two_publishers_over_a_bad_line_lose_nothing_that_was_acknowledged(
-    files: ObjectFolder, s3_endpoint: str, seed: int
+    files: ObjectFolder, s3_endpoint: str, seed: int, faults: Faults
 ) -> None:
     dice = random.Random(seed)
     plan = [dice.choice(FAULTS) if dice.random() < 0.15 else None for _ in range(10_000)]
@@ -373,6 +374,14 @@ def test_two_publishers_over_a_bad_line_lose_nothing_that_was_acknowledged(
         proxy.begin(lambda number: plan[number])
         said = [name for names in threads.map(work, range(2)) for name in names]
     found = held(TaskLog(again(files, s3_endpoint)))
+    faults.add(
+        "Object store",
+        f"lost, late and spoilt answers to two publishers at once ({seed})",
+        times=sum(fault is not None for fault in plan[: len(proxy.requests)]),
+        checked=len(said),
+        of="acknowledged tasks",
+        lost=len(set(said) - set(found)),
+    )
     assert len(said) > 12
     assert set(said) <= set(found)
     assert all(content == name.encode() for name, content in found.items())

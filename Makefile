@@ -21,7 +21,7 @@ TORCH_SOURCE ?= $(if $(PIP_FIND_LINKS),,--extra-index-url https://download.pytor
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve demo test check format lint types bench peers report inference lock clean
+.PHONY: serve demo test chaos check format lint types bench peers report inference lock clean
 
 serve: demo
 	STORE=$(STORE) PORT=$(PORT) $(BIN)/impress-serve
@@ -35,6 +35,10 @@ $(STORE)/manifest.json: | $(VENV)/.runtime
 
 test: $(VENV)/.test .tools/promtool .tools/prometheus .tools/nginx
 	$(BIN)/pytest $(TESTS)
+
+# Tests of faults in their long form: half an hour or so. It ends with 1 where anything was lost, or a bound missed.
+chaos: $(VENV)/.test
+	$(BIN)/pytest tests -m chaos --chaos-long --chaos-out=report/chaos --chaos-page=docs/reliability.md
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .

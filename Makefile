@@ -8,6 +8,7 @@ PORT ?= 8000
 # make report REPORT=full measures for hours; data sets are hub names or folders.
 REPORT ?= quick
 INFERENCE ?= quick
+SOAK ?= 3600
 MNIST ?= ylecun/mnist
 FASHION_MNIST ?= zalando-datasets/fashion_mnist
 CIFAR100 ?= uoft-cs/cifar100
@@ -21,7 +22,7 @@ TORCH_SOURCE ?= $(if $(PIP_FIND_LINKS),,--extra-index-url https://download.pytor
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve demo test chaos check format lint types bench peers report inference lock clean
+.PHONY: serve demo test chaos soak check format lint types bench peers report inference lock clean
 
 serve: demo
 	STORE=$(STORE) PORT=$(PORT) $(BIN)/impress-serve
@@ -39,6 +40,10 @@ test: $(VENV)/.test .tools/promtool .tools/prometheus .tools/nginx
 # Tests of faults in their long form: half an hour or so. It ends with 1 where anything was lost, or a bound missed.
 chaos: $(VENV)/.test
 	$(BIN)/pytest tests -m chaos --chaos-long --chaos-out=report/chaos --chaos-page=docs/reliability.md
+
+# For as many seconds as SOAK says: memory, descriptors and latency under churn, as a figure.
+soak: $(VENV)/.test
+	$(BIN)/python -m benchmarks.churn --seconds $(SOAK) --figures report/soak
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .

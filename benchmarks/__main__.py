@@ -42,6 +42,7 @@ PROGRAMS: dict[str, Sequence[str]] = {
 """By name, with what each is told in the quick form."""
 
 DRAWN: dict[str, str] = {
+    "churn": "churn.png",
     "mixed_batches": "mixed_batches.png",
     "working_set": "working_set.png",
     "redis_tier": "redis_tier.png",

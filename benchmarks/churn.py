@@ -1,109 +1,71 @@
-"""Whether the service's memory stays what it was while tasks come, change and go.
+"""Whether the service stays what it was while tasks come, change and go: memory and descriptors.
 
 One real service on loopback, and callers that all at once upload, replace and delete tasks, predict
-with them, leave before the answer, and send what is refused. Resident memory is sampled all along;
-what counts is its median in the last tenth over that in the tenth after warming up.
+with them, leave before the answer, and send what is refused; one more asks for the same task all
+the time, and how long its answers take is drawn and no claim. What counts is the median in the last
+tenth over that in the tenth after warming up.
 """
 
 import asyncio
-import random
 import statistics
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import typer
 
+from benchmarks.churning.callers import BACKBONE, STEADY, Caller, SteadyCaller
+from benchmarks.figures.over_time import over_time_png
 from benchmarks.http_overhead import Server, free_port, serving
-from benchmarks.random_tasks import IMAGES, random_network, random_tasks, task_name
+from benchmarks.random_tasks import IMAGES, random_network, random_tasks
+from model_store.files import LocalFolder
 from model_store.store import Store
 from training.studies.claims import at_most, claims_json
 
-TASKS = 2_000
-"""Names that tasks are uploaded under; about half of them are live at a time."""
 ARTIFACTS = 200
 CACHE_BYTES = 32 << 20
 """Of composed weights: full before the first sample that counts."""
 MOST_GROWTH = 1.05
+MORE_DESCRIPTORS = 8
+"""Connections open at once vary by as many as there are callers."""
 
-_BACKBONE = "lenet-300-100"
-_OCTETS = "Content-Type: application/octet-stream"
-
-
-class Caller:
-    """One connection at a time, and one request on it."""
-
-    def __init__(self, port: int, artifacts: Sequence[bytes], seed: int) -> None:
-        self._port, self._artifacts = port, artifacts
-        self._random = random.Random(seed)  # noqa: S311 - it chooses what to ask
-        self._row = np.random.default_rng(seed).random(IMAGES[_BACKBONE].row_length, np.float32)
-        self.answers: Counter[str] = Counter()
-
-    async def work(self, until: float) -> None:
-        """Ask one thing after another."""
-        while time.monotonic() < until:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-            try:
-                for _ in range(self._random.randint(1, 50)):
-                    what, request = self._next()
-                    writer.write(request)
-                    await writer.drain()
-                    if self._random.random() < 0.05:  # leaves without waiting for the answer
-                        self.answers[f"{what}, left"] += 1
-                        break
-                    self.answers[f"{what}, {await _status(reader)}"] += 1
-            finally:
-                writer.close()
-
-    def _next(self) -> tuple[str, bytes]:
-        task, chance = task_name(self._random.randrange(TASKS)), self._random.random()
-        if chance < 0.75:
-            path = f"/v1/predict?task={task}"
-            return "predict", _request("POST", path, self._row.astype("<f4").tobytes())
-        if chance < 0.76:
-            return "predict without a task", _request("POST", "/v1/predict", self._row.tobytes())
-        if chance < 0.88:
-            artifact = self._random.choice(self._artifacts)
-            return "upload", _request("PUT", f"/v1/tasks/{task}", artifact)
-        if chance < 0.90:
-            damaged = self._random.choice(self._artifacts)[:-7]
-            return "damaged upload", _request("PUT", f"/v1/tasks/{task}", damaged)
-        return "delete", _request("DELETE", f"/v1/tasks/{task}", b"")
+FIGURE = "churn.png"
 
 
-def _request(method: str, path: str, body: bytes) -> bytes:
-    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{_OCTETS}\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+class Sample(NamedTuple):
+    """Of the service, at one moment."""
+
+    resident_bytes: int
+    descriptors: int
+    slow_ms: float
+    """99 % of the steady caller's answers since the last sample took no longer."""
 
 
-async def _status(reader: asyncio.StreamReader) -> str:
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    length = head.partition(b"\ncontent-length:")[2].partition(b"\r")[0]
-    await reader.readexactly(int(length or 0))
-    return head.split(b" ", 2)[1].decode()
-
-
-def resident_bytes(server: Server) -> int:
-    """Of the service's process."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return 1024 * int(status.partition("VmRSS:")[2].split()[0])
+def sample(server: Server, steady: SteadyCaller) -> Sample:
+    """Of the service's process, now."""
+    process = Path(f"/proc/{server.process.pid}")
+    resident = (process / "status").read_text().partition("VmRSS:")[2].split()[0]
+    return Sample(1024 * int(resident), len(list((process / "fd").iterdir())), steady.slow_ms())
 
 
 async def churn(
     server: Server, artifacts: Sequence[bytes], seconds: float, callers: int
-) -> tuple[list[int], Counter[str]]:
-    """Memory, sampled a hundred times, and how often each thing was answered how."""
+) -> tuple[list[Sample], Counter[str]]:
+    """A hundred samples, and how often each thing was answered how."""
     until = time.monotonic() + seconds
     asking = [Caller(server.port, artifacts, seed) for seed in range(callers)]
-    work = asyncio.gather(*(caller.work(until) for caller in asking))
+    row = np.zeros(IMAGES[BACKBONE].row_length, "<f4").tobytes()
+    steady = SteadyCaller(server.port, row)
+    work = asyncio.gather(steady.work(until), *(caller.work(until) for caller in asking))
     sampled = []
-    for _ in range(100):
-        await asyncio.sleep(seconds / 100)
-        sampled.append(resident_bytes(server))
+    for number in range(1, 101):
+        # By the clock: where the machine is late once, the callers do not wait for the samples.
+        await asyncio.sleep(max(0, until - seconds * (1 - number / 100) - time.monotonic()))
+        sampled.append(sample(server, steady))
     await work
     answers: Counter[str] = Counter()
     for caller in asking:
@@ -114,12 +76,13 @@ async def churn(
 def main(
     seconds: Annotated[float, typer.Option(min=5)] = 600,
     callers: Annotated[int, typer.Option(min=1)] = 8,
+    figures: Annotated[Path | None, typer.Option(help="A folder for the figure.")] = None,
 ) -> None:
     """Measure, print, and exit 1 where the claim does not hold."""
     with tempfile.TemporaryDirectory(prefix="impress-churn-") as folder:
-        store, network = Path(folder) / "store", random_network(_BACKBONE)
+        store, network = Path(folder) / "store", random_network(BACKBONE)
         tasks = list(random_tasks(network, ARTIFACTS))
-        Store.create(store, network).publish_many(iter(tasks))
+        Store.create(store, network).publish_many([(STEADY, tasks[0][1]), *tasks])
         port = free_port()
         settings = {"STORE": str(store), "PORT": str(port), "CACHE_BYTES": str(CACHE_BYTES)}
         with serving(["-m", "service"], port, **settings) as server:
@@ -127,14 +90,25 @@ def main(
             sampled, answers = asyncio.run(churn(server, artifacts, seconds, callers))
     for what, count in sorted(answers.items()):
         print(f"{what}: {count:,}")
-    before, after = statistics.median(sampled[10:20]), statistics.median(sampled[-10:])
+    early, late = sampled[10:20], sampled[-10:]
+    before, after = (statistics.median(x.resident_bytes for x in part) for part in (early, late))
     print(f"resident: {before / 2**20:.1f} MiB after a tenth, {after / 2**20:.1f} MiB at the end")
+    few, many = (statistics.median(x.descriptors for x in part) for part in (early, late))
+    print(f"descriptors: {few:g} after a tenth, {many:g} at the end")
+    if figures is not None:
+        LocalFolder(figures).write(FIGURE, _drawn(sampled, seconds))
     claims = [
         at_most(
             f"resident memory after {seconds:g} s of churn, over that after a tenth of it",
             round(after / before, 3),
             MOST_GROWTH,
             "ratio",
+        ),
+        at_most(
+            f"open descriptors after {seconds:g} s of churn, more than after a tenth of it",
+            many - few,
+            MORE_DESCRIPTORS,
+            "descriptors",
         ),
         at_most(
             "answers of 5xx but 503",
@@ -145,6 +119,16 @@ def main(
     ]
     print(claims_json(claims).decode(), end="")
     raise typer.Exit(0 if all(claim.holds for claim in claims) else 1)
+
+
+def _drawn(sampled: Sequence[Sample], seconds: float) -> bytes:
+    panels = {
+        "resident memory, MiB": [one.resident_bytes / 2**20 for one in sampled],
+        "open descriptors": [float(one.descriptors) for one in sampled],
+        "99 % of answers to one steady caller, ms": [one.slow_ms for one in sampled],
+    }
+    moments = [seconds * (index + 1) / len(sampled) for index in range(len(sampled))]
+    return over_time_png(moments, panels)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """`python -m service`: read the settings, open the store, serve until told to stop."""
 
+import resource
 import sys
 from asyncio import Protocol
 from functools import partial
@@ -19,6 +20,12 @@ from service.server import DrainingServer, sockets_of
 from service.settings import Settings
 
 
+def _allow_all_files() -> None:
+    # Every connection is one, and a shell allows fewer than the system does.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main() -> None:
     """Serve; exits 2 with a sentence where settings or store do not allow a start."""
     readiness = Readiness()
@@ -34,6 +41,7 @@ def main() -> None:
     except (StoreError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 the start's own message
         sys.exit(2)
+    _allow_all_files()
     # What is answered without ASGI is seen neither by uvicorn's access log nor by a trace.
     takes_direct = not settings.access_log and not settings.trace_share
     protocol = partial(DirectProtocol, app.direct) if takes_direct else BoundedProtocol

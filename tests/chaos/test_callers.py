@@ -16,7 +16,7 @@ from model_store.store import Store
 from tests.chaos.steady_load import HEADERS, ROWS, SteadyLoad, logits, path, right
 from tests.chaos.watched_process import at_rest, descriptors
 from tests.faults import Faults
-from tests.real_parts import running_service
+from tests.real_parts import ServiceProcess, running, running_service
 from tests.service.artifacts import MakeArtifact
 from tests.service.test_replicas import sample, until
 
@@ -62,6 +62,31 @@ def test_thousands_who_begin_and_never_end_are_ended_and_hurt_nobody(
     assert (ended, rested) == (True, True)
     assert load.lost == 0
     assert load.outcomes.total() > 50
+
+
+class FromAShell(ServiceProcess):
+    """As most shells start one: few files, and more where it asks for them."""
+
+    before = ("sh", "-c", 'ulimit -Sn 200; exec "$@"', "sh")
+
+
+def test_service_takes_as_many_connections_as_it_may_have_and_not_as_many_as_a_shell_says(
+    store: Store, faults: Faults
+) -> None:
+    with running(FromAShell(Path(str(store.files)))) as client, ExitStack() as kept:
+        for _ in range(300):
+            kept.enter_context(socket.create_connection(("127.0.0.1", client.base_url.port), 10))
+        taken = until(lambda: descriptors(client) > 300)
+        faults.add(
+            "Service",
+            "started by a shell that allows 200 files",
+            times=1,
+            checked=300,
+            of="connections at once",
+            lost=0 if taken else 300 - descriptors(client),
+        )
+        assert taken
+        assert client.get("/readyz").status_code == 200
 
 
 def test_service_without_descriptors_goes_on_with_the_connections_that_it_has(

@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     """Rows computed in one go; a larger request is split."""
     max_batch_delay_ms: float = Field(default=0, ge=0, le=1000)
     """How long an idle engine lets a batch fill. 0: it takes what waits as soon as it is free."""
-    max_inline_ms: float = Field(default=2, ge=0, le=10)
+    max_inline_ms: float = Field(default=5, ge=0, le=10)
     """A batch that by all that was measured takes less is computed on the event loop, which saves
     it the way to another thread and back. 0: never."""
     max_queue_rows: int = Field(default=8192, ge=1)

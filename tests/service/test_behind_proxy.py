@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -79,10 +79,26 @@ async def under_load(url: str, work: "asyncio.Future[None]") -> Counter[str]:
     return outcomes
 
 
+def outcomes_of(
+    work: Callable[[], None], services: list[ServiceProcess], folder: Path
+) -> Counter[str]:
+    """What became of requests while `work` was done to the services behind nginx."""
+
+    async def load(url: str) -> Counter[str]:
+        return await under_load(url, asyncio.ensure_future(asyncio.to_thread(work)))
+
+    try:
+        for service in services:
+            service.start()
+        with nginx_before(services, folder) as url:
+            return asyncio.run(load(url))
+    finally:
+        for service in services:
+            service.stop()
+
+
 def test_rolling_restart_under_load_fails_no_request(store: Store, tmp_path: Path) -> None:
-    folder = Path(str(store.files))
-    settings = {"DRAIN_SECONDS": "0.5"}
-    services = [ServiceProcess(folder, **settings) for _ in range(2)]
+    services = [ServiceProcess(Path(str(store.files)), DRAIN_SECONDS="0.5") for _ in range(2)]
     ends: list[int] = []
 
     def roll() -> None:
@@ -92,17 +108,7 @@ def test_rolling_restart_under_load_fails_no_request(store: Store, tmp_path: Pat
             service.start()
         time.sleep(0.5)
 
-    async def load(url: str) -> Counter[str]:
-        return await under_load(url, asyncio.ensure_future(asyncio.to_thread(roll)))
-
-    try:
-        for service in services:
-            service.start()
-        with nginx_before(services, tmp_path) as url:
-            outcomes = asyncio.run(load(url))
-    finally:
-        for service in services:
-            service.stop()
+    outcomes = outcomes_of(roll, services, tmp_path)
     print(f"{outcomes.total()} requests over four restarts")
     assert ends == [0, 0, 0, 0]
     # The same bits every time, from either replica.
@@ -111,8 +117,7 @@ def test_rolling_restart_under_load_fails_no_request(store: Store, tmp_path: Pat
 
 
 def test_killed_replica_costs_no_request_that_asks_again(store: Store, tmp_path: Path) -> None:
-    folder = Path(str(store.files))
-    services = [ServiceProcess(folder) for _ in range(2)]
+    services = [ServiceProcess(Path(str(store.files))) for _ in range(2)]
 
     def kill_one() -> None:
         time.sleep(0.5)
@@ -120,16 +125,6 @@ def test_killed_replica_costs_no_request_that_asks_again(store: Store, tmp_path:
         services[0].process.kill()
         time.sleep(2)
 
-    async def load(url: str) -> Counter[str]:
-        return await under_load(url, asyncio.ensure_future(asyncio.to_thread(kill_one)))
-
-    try:
-        for service in services:
-            service.start()
-        with nginx_before(services, tmp_path) as url:
-            outcomes = asyncio.run(load(url))
-    finally:
-        for service in services:
-            service.stop()
+    outcomes = outcomes_of(kill_one, services, tmp_path)
     assert len(outcomes) == 1, outcomes
     assert outcomes.total() > 100

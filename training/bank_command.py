@@ -14,6 +14,7 @@ from model_store.locations import location
 from model_store.store import Store
 from training import options
 from training.bank_choice import BankTrial, bank_kinds, best_trial, probe_task, try_banks
+from training.choices import FitChoices, asked_device, fit_choices, task_stream
 from training.coefficients import CoefficientRecipe
 from training.console import described_counts, errors_in_words, output_console, progress_bar
 from training.data_choices import read_data
@@ -21,10 +22,6 @@ from training.errors import OptionError
 from training.image_sets import ImageSet
 from training.options import (
     MASK_LEARNING_RATE,
-    FitChoices,
-    asked_device,
-    fit_choices,
-    task_stream,
 )
 from training.run_records import OnTaskEpoch, begin_run, unrecorded
 from training.stores import StoreChoices, check_no_store, create_store

@@ -9,12 +9,12 @@ import typer
 from model_store.locations import is_local
 from training import options
 from training.bank_command import create_with_bar
+from training.choices import FitChoices
 from training.coefficients import CoefficientRecipe
 from training.console import errors_in_words
 from training.continual import plan_tasks
 from training.data_sets import load_image_set
 from training.fitting import FitOptions
-from training.options import FitChoices
 from training.sample_requests import write_samples
 from training.store_commands import publish_with_bar
 from training.stores import StoreChoices, open_store

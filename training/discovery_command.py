@@ -13,6 +13,7 @@ from model_store.files import LocalFolder
 from model_store.locations import location
 from model_store.store import Store
 from training import options
+from training.choices import asked_device, task_stream
 from training.console import errors_in_words, output_console, progress_bar
 from training.data_choices import read_data
 from training.discovered_tasks import (
@@ -23,7 +24,6 @@ from training.discovered_tasks import (
 )
 from training.discovery import DiscoveryOptions, check_discoverable
 from training.fitting import FitOptions
-from training.options import asked_device, task_stream
 from training.stores import StoreChoices, open_store, store_network
 from training.threads import use_threads_that_help
 

@@ -9,12 +9,12 @@ from model_store.files import LocalFolder
 from model_store.store import Store
 from training import options
 from training.adaptation_trials import adaptation_trials
+from training.choices import asked_device, task_stream
 from training.console import errors_in_words, output_console, progress_bar
 from training.data_choices import read_data
 from training.evaluation import evaluate, known_tasks
 from training.figure import report_png
 from training.inference_trials import infer_tasks
-from training.options import asked_device, task_stream
 from training.report import Report, report_json, report_tables
 from training.sample_requests import write_samples
 from training.scenarios import measure_scenarios

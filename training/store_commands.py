@@ -11,6 +11,7 @@ from model_store.locations import location
 from model_store.store import Store
 from training import options
 from training.bank_command import create_with_bar
+from training.choices import asked_device, fit_choices, hybrid_rate, task_stream
 from training.coefficients import CoefficientRecipe
 from training.console import errors_in_words, progress_bar
 from training.continual import PlannedTask, plan_tasks, publish_tasks, unpublished
@@ -18,10 +19,6 @@ from training.data_choices import read_data
 from training.errors import OptionError
 from training.options import (
     MASK_LEARNING_RATE,
-    asked_device,
-    fit_choices,
-    hybrid_rate,
-    task_stream,
 )
 from training.run_records import OnTaskEpoch, begin_run, unrecorded
 from training.starts import check_start, chosen_start

@@ -11,6 +11,7 @@ from model_store.files import LocalFolder
 from model_store.locations import location
 from model_store.task_names import checked_task_name
 from training import options
+from training.choices import asked_device, fit_choices, hybrid_rate, task_stream
 from training.coefficients import CoefficientRecipe
 from training.console import described_counts, errors_in_words, progress_bar
 from training.continual import RecipeFor, earlier_tasks, plan_tasks
@@ -22,10 +23,6 @@ from training.evidence import with_evidence
 from training.mask_rules import MaskRule
 from training.options import (
     MASK_LEARNING_RATE,
-    asked_device,
-    fit_choices,
-    hybrid_rate,
-    task_stream,
 )
 from training.run_records import OnTaskEpoch, begin_run
 from training.starts import chosen_start

@@ -8,9 +8,12 @@ import typer
 
 from masked_network.devices import DeviceName
 from model_store.files import LocalFolder
+from training.choices import asked_device
 from training.console import errors_in_words
 from training.errors import OptionError
-from training.options import Device, asked_device
+from training.options import (
+    Device,
+)
 from training.studies.catalogue import studies
 from training.studies.claims import CLAIMS_FILE, claims_json
 from training.studies.data import Source

@@ -30,7 +30,7 @@ from service.engine.planned_forward import Work
 from service.engine.planner import Group, Planner
 from service.engine.planner import Path as Way
 from service.settings import Settings
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from training.studies.claims import Claim, at_most, claims_json
 
 MOST_TIMES = 1.3

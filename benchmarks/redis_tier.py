@@ -30,7 +30,7 @@ from service.engine.measured_costs import measured_costs
 from service.engine.redis_link import RedisLink
 from service.engine.redis_tier import RedisTier, TierOptions
 from service.engine.weights_codec import Precision, composition
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.real_parts import RedisServer
 from training.studies.claims import Claim, at_least, claims_json
 

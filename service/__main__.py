@@ -12,12 +12,12 @@ from pydantic_settings import CliApp
 
 from model_store.errors import StoreError
 from service.app import create_app
-from service.bounded_protocol import BoundedProtocol
-from service.direct_protocol import DirectProtocol
-from service.logs import configure_logs
+from service.connections.bounded_protocol import BoundedProtocol
+from service.connections.direct_protocol import DirectProtocol
 from service.readiness import Readiness
 from service.server import DrainingServer, sockets_of
 from service.settings import Settings
+from service.watching.logs import configure_logs
 
 
 def _allow_all_files() -> None:

@@ -17,17 +17,16 @@ from service.access.key_ring import KeyRing
 from service.access.management_port import ManagementPort
 from service.access.middleware import Access
 from service.access.rules import Rules
-from service.body_limit import BodyLimit
-from service.content_coding import ContentCoding
-from service.direct_answers import DirectAnswers
+from service.connections.body_limit import BodyLimit
+from service.connections.content_coding import ContentCoding
+from service.connections.direct_answers import DirectAnswers
+from service.connections.fast_lane import FastLane
+from service.connections.proxies import Proxies
+from service.connections.raw_answers import RawAnswers
+from service.connections.slow_callers import SlowCallers
 from service.engine.engine import Engine, build_engine
-from service.fast_lane import FastLane
-from service.model_repository import ModelRepository
-from service.noted_requests import NotedRequests
-from service.observer import Observed, Observer
+from service.open_inference.repository import ModelRepository
 from service.problems import add_problem_handlers
-from service.proxies import Proxies
-from service.raw_answers import RawAnswers
 from service.readiness import Readiness
 from service.routes.documentation import (
     SWAGGER_FILES,
@@ -43,12 +42,13 @@ from service.routes.raw_predict import raw_predict_route
 from service.routes.task_versions import task_versions_router
 from service.routes.tasks import tasks_router
 from service.settings import Settings
-from service.slow_callers import SlowCallers
-from service.telemetry import Telemetry
+from service.watching.noted_requests import NotedRequests
+from service.watching.observer import Observed, Observer
+from service.watching.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from service.grpc_face.server import GrpcServer
-    from service.tracing import Tracing
+    from service.watching.tracing import Tracing
 
 
 class Application:
@@ -175,7 +175,7 @@ def _tracing(share: float) -> "Tracing | None":
         return None
     try:
         # Of an extra, so that it is imported only where somebody asks for it.
-        from service.tracing import Tracing
+        from service.watching.tracing import Tracing
     except ImportError as error:
         raise ValueError(
             f"trace_share is {share}, which needs the extra tracing: pip install 'impress[tracing]'"

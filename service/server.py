@@ -13,8 +13,8 @@ from typing import cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from service.connections.slow_callers import SlowCallers
 from service.readiness import Readiness
-from service.slow_callers import SlowCallers
 
 
 class DrainingServer(uvicorn.Server):

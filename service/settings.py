@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model_store.errors import InvalidTaskName
 from model_store.task_names import checked_stored_name
-from service.logs import LogFormat, LogLevel
+from service.watching.logs import LogFormat, LogLevel
 
 MEBIBYTE = 1 << 20
 MAX_TIMEOUT_MS = 3_600_000

@@ -15,7 +15,7 @@ from benchmarks.asking.tasks_asked import HOT, Load, TasksAsked
 from service.engine.engine import Engine, build_engine
 from service.engine.entries import Rows, Terms
 from service.settings import Settings
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 
 UNDER_WAY = 256
 _NAMES_AT_ONCE = 4096

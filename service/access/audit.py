@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.access.key_ring import Key
 from service.access.rules import Rules
 from service.access.tenants import tenant_of
-from service.logs import AUDIT_LOG
+from service.watching.logs import AUDIT_LOG
 
 _log = logging.getLogger(AUDIT_LOG)
 

@@ -8,7 +8,7 @@ from service.access.quotas import Quotas
 from service.access.shared_quotas import SharedQuotas
 from service.engine.engine import Engine
 from service.settings import Settings
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 
 
 @dataclass

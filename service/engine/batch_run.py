@@ -7,7 +7,7 @@ from typing import Generic
 
 from service.engine.admission import Admission
 from service.engine.entries import Answer, Compute, Entry, Payload
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 
 
 class BatchRun(Generic[Payload]):

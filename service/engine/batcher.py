@@ -20,7 +20,7 @@ from service.engine.entries import Answer, Compute, Entry, Payload, Rows, Terms
 from service.engine.fair_queue import FairQueue
 from service.engine.waiting import AwaitingWaiter, Waiter, Waiting
 from service.errors import DeadlinePassed, Saturated, ShuttingDown, WouldBeLate
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 
 _TURNS_IN_A_BATCH = 8
 """So many share a full batch evenly; with more turns a batch would hold less of each task."""

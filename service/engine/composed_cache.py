@@ -15,7 +15,7 @@ from service.engine.kept_weights import ComposedWeights, KeptWeights
 from service.engine.path_cost import PathCost
 from service.engine.popularity import Popularity
 from service.engine.redis_tier import RedisTier
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 
 Compose = Callable[[TaskTensors], ComposedWeights]
 

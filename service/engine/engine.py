@@ -28,7 +28,7 @@ from service.engine.threads import use_threads_that_help
 from service.engine.traced_parts import PLAIN_PARTS, TRACED_PARTS
 from service.engine.weights_codec import composition
 from service.settings import Settings
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 
 _REQUESTS_A_TASK = 10
 """In a window of popularity, for each task that fits the cache, as TinyLFU has it."""

@@ -16,7 +16,7 @@ from service.engine.redis_tier import RedisTier, TierOptions
 from service.engine.registry import TaskRegistry
 from service.engine.weights_codec import Precision
 from service.settings import Settings
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from time import monotonic, perf_counter
 
 from service.engine.registry import TaskRegistry
 from service.errors import StoreUnavailable
-from service.following_telemetry import FollowingTelemetry
+from service.watching.following_telemetry import FollowingTelemetry
 
 _LEAST_SECONDS = 0.01
 """Between two looks, however many nudges come."""

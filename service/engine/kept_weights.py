@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from service.engine.popularity import Popularity
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 
 ComposedWeights = Mapping[str, Tensor]
 

@@ -13,7 +13,7 @@ from model_store.task_names import name_for_clients
 from service.engine.canaries import Canaries, ServingCanary
 from service.engine.held_versions import HeldVersions
 from service.engine.task_table import RegisteredTask
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 
 _VERSION_BYTES = 6
 """So that a metric, which is a double, holds it exactly."""

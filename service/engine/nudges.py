@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from model_store.network import FrozenNetwork
 from service.engine.redis_link import RedisLink, ended
 from service.engine.redis_tier import scope_of
-from service.following_telemetry import FollowingTelemetry
+from service.watching.following_telemetry import FollowingTelemetry
 
 _MOST_KEPT = 1024
 _FORGET_SECONDS = 86_400

@@ -16,7 +16,7 @@ from service.engine.kept_weights import ComposedWeights
 from service.engine.mixed_forward import MixedForward
 from service.engine.planner import Group, Path, Planner
 from service.engine.task_table import RegisteredTask
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 
 ComposeTask = Callable[[RegisteredTask], ComposedWeights]
 

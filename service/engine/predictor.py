@@ -23,8 +23,8 @@ from service.engine.task_identifier import TaskIdentifier
 from service.engine.task_table import RegisteredTask
 from service.engine.waiting import Outcome, Waiter, Waiting
 from service.errors import DeadlinePassed
-from service.exemplars import exemplar
-from service.telemetry import Telemetry
+from service.watching.exemplars import exemplar
+from service.watching.telemetry import Telemetry
 
 Result = TypeVar("Result")
 

@@ -15,7 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 
 _PROBE_SECONDS = 0.5
 _PATIENT_SECONDS = 5.0

@@ -19,7 +19,7 @@ from service.engine.fetch_worth import FetchWorth, Read
 from service.engine.path_cost import PathCost
 from service.engine.redis_link import RedisLink
 from service.engine.weights_codec import Precision, WeightsCodec
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 
 _MAX_WRITES_UNDER_WAY = 8
 

@@ -25,7 +25,7 @@ from service.engine.taking_over import TakingOver
 from service.engine.task_table import RegisteredTask, TaskTable
 from service.engine.version_registry import VersionRegistry
 from service.engine.visible_tasks import VisibleTasks
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 
 _SLICE = 256
 """Tasks that others changed, made live in one go, so that the event loop goes on in between."""

@@ -18,8 +18,8 @@ from service.access.key_ring import Key, KeyRing
 from service.access.rules import GRPC_RULES, OPEN, Rule
 from service.engine.entries import Terms
 from service.errors import NotHere
-from service.observer import Observer
 from service.problems import CALLER_LEFT, described
+from service.watching.observer import Observer
 
 STATUS = {
     400: grpc.StatusCode.INVALID_ARGUMENT,

@@ -4,8 +4,8 @@ from typing import Any
 
 from service.engine.predictor import Prediction
 from service.grpc_face.messages import MESSAGES
-from service.infer_outputs import answer_parameters, octets, output_tensor
-from service.infer_tensors import InferCall
+from service.open_inference.outputs import answer_parameters, octets, output_tensor
+from service.open_inference.tensors import InferCall
 
 _Response = MESSAGES["ModelInferResponse"]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from service.engine.entries import Rows
 from service.errors import InvalidInput
-from service.infer_tensors import (
+from service.open_inference.tensors import (
     EVERY_OUTPUT,
     InferCall,
     checked_count,

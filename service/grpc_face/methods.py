@@ -11,7 +11,7 @@ from service.grpc_face.boundary import Answer
 from service.grpc_face.infer_answer import infer_answer
 from service.grpc_face.infer_request import infer_call
 from service.grpc_face.messages import MESSAGES
-from service.model_repository import AUTO, ModelRepository, check_no_version
+from service.open_inference.repository import AUTO, ModelRepository, check_no_version
 from service.readiness import Readiness, why_unready
 from service.settings import Settings
 

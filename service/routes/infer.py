@@ -2,11 +2,11 @@
 
 from functools import partial
 
+from service.connections.raw_calls import HEADER_LENGTH, RawCall, RawRequest, RawRoute
 from service.engine.engine import Engine
-from service.infer_answer import infer_answer
-from service.infer_request import infer_call
-from service.model_repository import AUTO, check_no_version
-from service.raw_calls import HEADER_LENGTH, RawCall, RawRequest, RawRoute
+from service.open_inference.answer import infer_answer
+from service.open_inference.repository import AUTO, check_no_version
+from service.open_inference.request import infer_call
 from service.settings import Settings
 
 

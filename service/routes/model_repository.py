@@ -8,8 +8,8 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from service.access.tenants import tenant_of
-from service.model_repository import IndexedModel, ModelRepository
-from service.open_inference_schemas import IndexRequest, LoadRequest, ModelIndex
+from service.open_inference.repository import IndexedModel, ModelRepository
+from service.open_inference.schemas import IndexRequest, LoadRequest, ModelIndex
 from service.rows import Model, parsed_body
 from service.schemas import (
     PROBLEMS,

@@ -5,10 +5,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from service.access.tenants import tenant_of
-from service.model_repository import ModelRepository
-from service.open_inference_schemas import InferRequest, InferResponse
-from service.raw_answers import RawAnswers
-from service.raw_calls import RawRoute
+from service.connections.raw_answers import RawAnswers
+from service.connections.raw_calls import RawRoute
+from service.open_inference.repository import ModelRepository
+from service.open_inference.schemas import InferRequest, InferResponse
 from service.schemas import (
     BINARY,
     INFER_PARAMETERS,

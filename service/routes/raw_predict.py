@@ -5,10 +5,10 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
+from service.connections.raw_calls import OCTETS, RawAnswer, RawCall, RawRequest, RawRoute
 from service.engine.engine import Engine
 from service.engine.predictor import Prediction
 from service.errors import InvalidInput
-from service.raw_calls import OCTETS, RawAnswer, RawCall, RawRequest, RawRoute
 from service.routes.predict import predict_response
 from service.rows import raw_rows
 from service.settings import Settings

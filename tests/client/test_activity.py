@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from client.activity import activity
 from client.metric_samples import Samples, samples_of
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 
 PREDICT, INFER = "/v1/predict", "/v2/models/{task}/infer"
 GRPC = "/inference.GRPCInferenceService/ModelInfer"

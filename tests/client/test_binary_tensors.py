@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from client.binary_tensors import HEADER_LENGTH, decoded, encoded
 from client.errors import UnexpectedAnswer
 from model_store.network import FrozenNetwork
-from service.infer_request import infer_call
+from service.open_inference.request import infer_call
 
 VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
 LABELS = ("ant", "größe")

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from client.findings import Finding
 from client.metric_findings import metric_findings
 from client.metric_samples import samples_of
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 
 
 def found_in(*happened: Callable[[Telemetry], object]) -> list[Finding]:

@@ -9,7 +9,7 @@ import yaml
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics import MetricWrapperBase
 
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.real_parts import program_of_prometheus
 
 _ROOT = Path(__file__).parents[2]

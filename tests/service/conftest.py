@@ -21,7 +21,7 @@ from model_store.store import Store
 from model_store.supermask_tensors import packed_supermask
 from model_store.task_artifact import TaskArtifact, TaskKind
 from model_store.task_record import MadeFor, TaskRecord
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.real_parts import RedisServer
 from tests.service.artifacts import MakeArtifact
 

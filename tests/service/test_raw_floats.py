@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from model_store.store import Store
 from service.app import create_app
-from service.infer_tensors import DATATYPES
+from service.open_inference.tensors import DATATYPES
 from service.readiness import Readiness
 from service.settings import Settings
 from tests.service.alike import alike_json

@@ -11,9 +11,9 @@ from starlette.testclient import TestClient
 
 from model_store.store import Store
 from service.app import create_app
-from service.logs import AUDIT_LOG, audit_handler
 from service.readiness import Readiness
 from service.settings import Settings
+from service.watching.logs import AUDIT_LOG, audit_handler
 from tests.service.access.conftest import Headers
 from tests.service.artifacts import MakeArtifact
 

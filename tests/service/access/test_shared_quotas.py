@@ -13,7 +13,7 @@ from service.access.quotas import KeyAllowance, Quotas
 from service.access.shared_quotas import SharedQuotas
 from service.engine.redis_link import RedisLink
 from service.errors import QuotaExceeded
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.real_parts import RedisServer
 
 pytestmark = pytest.mark.anyio

@@ -11,7 +11,7 @@ from service.engine.admission import BatchLimits
 from service.engine.batcher import Batcher
 from service.engine.entries import Answer, Entry, Rows, Terms
 from service.errors import DeadlinePassed, Saturated, ShuttingDown, WouldBeLate
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.service.engine.virtual_time import HeldExecutor
 
 pytestmark = pytest.mark.anyio

@@ -20,7 +20,7 @@ from service.engine.entries import Entry, Rows, Terms, indices_by_key
 from service.engine.isolation import isolated
 from service.engine.waiting import AwaitingWaiter
 from service.errors import DeadlinePassed, Saturated, ShuttingDown, WouldBeLate
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.service.engine.virtual_time import HeldExecutor, VirtualTimeLoop
 
 POISON = 0.5

@@ -11,7 +11,7 @@ from model_store.task_artifact import TaskTensors
 from service.engine.composed_cache import ComposedCache
 from service.engine.path_cost import PathCost
 from service.engine.popularity import Popularity
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.service.artifacts import MakeArtifact
 
 pytestmark = pytest.mark.anyio

@@ -16,7 +16,7 @@ from model_store.segment_list import LIST_FILE
 from model_store.store import Store
 from service.engine.follower import Follower
 from service.engine.registry import TaskRegistry
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.damage import damage_content
 from tests.service.artifacts import MakeArtifact
 

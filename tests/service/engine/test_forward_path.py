@@ -18,7 +18,7 @@ from service.engine.engine import Engine, build_engine
 from service.engine.entries import Rows, Terms
 from service.engine.planner import ForwardPath
 from service.settings import Settings
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from model_store.network import FrozenNetwork
 from service.engine.hot_list import HotList
 from service.engine.popularity import Popularity
 from service.engine.redis_link import RedisLink
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.real_parts import RedisServer
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from service.engine.kept_weights import KeptWeights
 from service.engine.popularity import Popularity
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 
 KEYS = st.sampled_from("abcdefgh")
 STEPS = st.lists(st.tuples(st.sampled_from(["keep", "use", "drop", "pin", "unpin"]), KEYS))

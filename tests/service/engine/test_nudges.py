@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from model_store.network import FrozenNetwork
 from service.engine.nudges import Nudges
 from service.engine.redis_link import RedisLink
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.real_parts import RedisServer
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ from model_store.store import Store
 from service.engine.engine import Engine, build_engine
 from service.engine.entries import Terms
 from service.settings import Settings
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.service.artifacts import MakeArtifact
 
 pytestmark = pytest.mark.anyio

@@ -24,7 +24,7 @@ from service.engine.path_cost import PathCost
 from service.engine.planned_forward import PlannedForward, Work
 from service.engine.planner import Costs, Planner
 from service.engine.task_table import RegisteredTask, TaskTable, stacked
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.service.artifacts import MakeArtifact
 
 CHEAP, DEAR = PathCost(1e-9, 1e-9), PathCost(1e3, 1e3)

@@ -18,7 +18,7 @@ from service.engine.popularity import Popularity
 from service.engine.redis_link import RedisLink
 from service.engine.redis_tier import RedisTier, TierOptions
 from service.engine.weights_codec import Precision, composition
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.normalised_networks import normalised_artifact, normalised_network
 from tests.real_parts import RedisServer
 from tests.service.artifacts import MakeArtifact

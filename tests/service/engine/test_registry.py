@@ -14,7 +14,7 @@ from model_store.store import Store
 from model_store.task_artifact import TaskArtifact
 from service.engine.registry import TaskRegistry
 from service.errors import StoreUnavailable
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.damage import damage_content
 from tests.service.artifacts import MakeArtifact
 

@@ -27,7 +27,7 @@ from model_store.store import Store
 from model_store.task_artifact import TaskArtifact
 from service.engine.registry import TaskRegistry
 from service.errors import StoreUnavailable
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.service.artifacts import MakeArtifact
 
 REPLICAS = 3

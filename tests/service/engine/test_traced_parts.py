@@ -15,7 +15,7 @@ from service.engine.planner import Costs, Planner
 from service.engine.task_table import RegisteredTask, TaskTable
 from service.engine.timeline import Timeline
 from service.engine.traced_parts import TracedForward, TracedWork
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.service.artifacts import MakeArtifact
 
 

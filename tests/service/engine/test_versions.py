@@ -14,7 +14,7 @@ from model_store.store import Store
 from service.engine.canaries import ServingCanary
 from service.engine.held_versions import HeldVersions
 from service.engine.registry import TaskRegistry
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.damage import damage_content
 from tests.service.artifacts import MakeArtifact, registered
 

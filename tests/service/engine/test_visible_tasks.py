@@ -6,7 +6,7 @@ from model_store.errors import UnknownTask
 from model_store.network import FrozenNetwork
 from service.engine.live_tasks import LiveTasks
 from service.engine.visible_tasks import VisibleTasks
-from service.telemetry import Telemetry
+from service.watching.telemetry import Telemetry
 from tests.service.artifacts import MakeArtifact, registered
 
 

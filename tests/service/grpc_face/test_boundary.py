@@ -14,10 +14,10 @@ from model_store import errors as store_errors
 from service import errors
 from service.engine.entries import Terms
 from service.grpc_face.boundary import STATUS, Answer, Boundary, caller_of
-from service.noted_requests import NotedRequests
-from service.observer import Observer
 from service.problems import STATUS_CODES
-from service.telemetry import Telemetry
+from service.watching.noted_requests import NotedRequests
+from service.watching.observer import Observer
+from service.watching.telemetry import Telemetry
 
 pytestmark = pytest.mark.anyio
 

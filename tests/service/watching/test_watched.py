@@ -20,7 +20,7 @@ from tests.deploy.promql import filled_in
 from tests.real_parts import RedisServer, free_port, program_of_prometheus, running_service
 from tests.service.artifacts import MakeArtifact
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = Path(__file__).parents[3] / "deploy"
 DASHBOARDS = ("service", "tasks")
 ROWS = np.random.default_rng(5).random((2, 20), dtype=np.float32)
 

@@ -2,7 +2,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from service.proxies import Proxies
+from service.connections.proxies import Proxies
 
 pytestmark = pytest.mark.anyio
 

@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from service.access.key_ring import Key, KeyRing
 from service.access.rules import ASKING_SCOPES
+from service.connections.proxies import Proxies
+from service.connections.raw_calls import RawAnswer, RawRequest, RawRoute, is_raw
 from service.engine.predictor import Begun, Prediction, Predictor
 from service.engine.waiting import Outcome
-from service.observer import Observer
 from service.problems import CALLER_LEFT, problem_of
-from service.proxies import Proxies
-from service.raw_calls import RawAnswer, RawRequest, RawRoute, is_raw
 from service.routes.terms import terms_said
+from service.watching.observer import Observer
 
 MOST_BYTES = 64 << 10
 """Of a body; beyond it what ASGI costs is little beside the rows."""

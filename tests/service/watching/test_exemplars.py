@@ -1,7 +1,7 @@
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import choose_encoder
 
-from service.exemplars import exemplar
+from service.watching.exemplars import exemplar
 
 
 def test_what_has_no_value_is_left_out() -> None:

@@ -9,8 +9,8 @@ from time import perf_counter
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.noted_requests import About, NotedRequests
-from service.telemetry import Telemetry
+from service.watching.noted_requests import About, NotedRequests
+from service.watching.telemetry import Telemetry
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})

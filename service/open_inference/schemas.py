@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.infer_tensors import DATATYPES
+from service.open_inference.tensors import DATATYPES
 
 
 class _Wire(BaseModel):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.predictor import Prediction
-from service.infer_tensors import WantedOutput
+from service.open_inference.tensors import WantedOutput
 
 Values: TypeAlias = "list[str] | NDArray[np.float32]"
 

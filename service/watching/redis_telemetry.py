@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from service.second_buckets import SECONDS
+from service.watching.second_buckets import SECONDS
 
 
 class RedisTelemetry:

@@ -5,9 +5,9 @@ from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from service.following_telemetry import FollowingTelemetry
-from service.redis_telemetry import RedisTelemetry
-from service.second_buckets import SECONDS
+from service.watching.following_telemetry import FollowingTelemetry
+from service.watching.redis_telemetry import RedisTelemetry
+from service.watching.second_buckets import SECONDS
 
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _NATS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 2.0, 2.3, 3, 4.6)

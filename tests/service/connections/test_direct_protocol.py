@@ -16,8 +16,8 @@ from uvicorn.server import ServerState
 
 from model_store.store import Store
 from service.app import Application, create_app
-from service.bounded_protocol import BoundedProtocol
-from service.direct_protocol import DirectProtocol
+from service.connections.bounded_protocol import BoundedProtocol
+from service.connections.direct_protocol import DirectProtocol
 from service.readiness import Readiness
 from service.settings import Settings
 

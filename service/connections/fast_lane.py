@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.connections.raw_answers import RawAnswers
+from service.connections.raw_calls import RawRoute, is_raw
 from service.problems import problem_of
-from service.raw_answers import RawAnswers
-from service.raw_calls import RawRoute, is_raw
 
 
 class FastLane:

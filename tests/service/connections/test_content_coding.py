@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from model_store.store import Store
 from service.app import create_app
-from service.content_coding import ContentCoding
+from service.connections.content_coding import ContentCoding
 from service.readiness import Readiness
 from service.settings import Settings
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from structlog.contextvars import bound_contextvars
 
 from model_store.store import Store
-from service.logs import log_formatter
 from service.settings import Settings
+from service.watching.logs import log_formatter
 from tests.real_parts import running_service
 from tests.service.artifacts import MakeArtifact
 

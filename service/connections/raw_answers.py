@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from starlette.types import Receive, Scope
 
+from service.connections.raw_calls import RawAnswer, RawRequest, RawRoute
 from service.engine.predictor import Predictor
 from service.errors import CallerLeft
-from service.raw_calls import RawAnswer, RawRequest, RawRoute
 from service.routes.departure import WhileCallerWaits
 from service.routes.terms import terms_of
 

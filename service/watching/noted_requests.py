@@ -10,8 +10,8 @@ from math import inf
 from time import perf_counter
 from typing import Any
 
-from service.exemplars import exemplar
-from service.second_buckets import SECONDS
+from service.watching.exemplars import exemplar
+from service.watching.second_buckets import SECONDS
 
 _LINES_A_SECOND = 20
 """More are counted and said in the next second's first: a flood of refusals is one already."""

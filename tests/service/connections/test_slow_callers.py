@@ -9,8 +9,15 @@ from typing import Any
 import pytest
 
 from model_store.store import Store
-from service.bounded_protocol import BoundedProtocol
-from tests.service.test_direct_protocol import OCTETS, RAW, ROW, Connection, Served, served
+from service.connections.bounded_protocol import BoundedProtocol
+from tests.service.connections.test_direct_protocol import (
+    OCTETS,
+    RAW,
+    ROW,
+    Connection,
+    Served,
+    served,
+)
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ import orjson
 
 from service.engine.entries import Rows
 from service.errors import InvalidInput, MalformedRequest
-from service.infer_tensors import (
+from service.open_inference.tensors import (
     EVERY_OUTPUT,
     InferCall,
     WantedOutput,

@@ -5,10 +5,10 @@ from typing import Any
 
 import orjson
 
+from service.connections.raw_calls import HEADER_LENGTH, OCTETS, RawAnswer
 from service.engine.predictor import Prediction
-from service.infer_outputs import answer_parameters, octets, output_tensor
-from service.infer_tensors import InferCall
-from service.raw_calls import HEADER_LENGTH, OCTETS, RawAnswer
+from service.open_inference.outputs import answer_parameters, octets, output_tensor
+from service.open_inference.tensors import InferCall
 
 _JSON = ((b"content-type", b"application/json"),)
 

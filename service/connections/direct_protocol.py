@@ -9,8 +9,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from service.bounded_protocol import BoundedProtocol
-from service.direct_answers import DirectAnswers, DirectCall, Headers, Lines, Target
+from service.connections.bounded_protocol import BoundedProtocol
+from service.connections.direct_answers import DirectAnswers, DirectCall, Headers, Lines, Target
 
 
 class _Exchange(DirectCall):

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from service.noted_requests import NotedRequests
+from service.watching.noted_requests import NotedRequests
 
 
 class Clock:

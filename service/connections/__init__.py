@@ -1,0 +1,1 @@
+"""What the service does with connections and bytes before and beside the web framework."""

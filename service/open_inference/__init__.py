@@ -1,0 +1,1 @@
+"""The Open Inference Protocol: its requests read, its answers and its model repository written."""

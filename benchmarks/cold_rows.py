@@ -25,10 +25,10 @@ from masked_network.mask_bank import BankKind, Spread
 from model_store.coefficient_tensors import Precision
 from model_store.store import Store
 from service.engine.engine import Engine, build_engine
-from service.engine.entries import Entry, Rows, Terms
-from service.engine.planned_forward import Work
-from service.engine.planner import Group, Planner
-from service.engine.planner import Path as Way
+from service.engine.paths.planned_forward import Work
+from service.engine.paths.planner import Group, Planner
+from service.engine.paths.planner import Path as Way
+from service.engine.registry.entries import Entry, Rows, Terms
 from service.settings import Settings
 from service.watching.telemetry import Telemetry
 from training.studies.claims import Claim, at_most, claims_json

@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from benchmarks.random_tasks import random_network, random_tasks
 from model_store.store import Store
-from service.engine.registry import TaskRegistry
+from service.engine.registry.registry import TaskRegistry
 from service.watching.telemetry import Telemetry
 from training.studies.claims import at_most, claims_json
 

@@ -24,9 +24,9 @@ from masked_network.task_evidence import TaskEvidence
 from model_store.artifact_layout import LayoutReader
 from model_store.evidence_tensor import EVIDENCE, evidence_of, kept, packed_evidence
 from model_store.network import FrozenNetwork
-from service.engine.mixed_forward import mixed_forward
-from service.engine.task_identifier import TaskIdentifier
-from service.engine.task_table import RegisteredTask, TaskTable
+from service.engine.inference.task_identifier import TaskIdentifier
+from service.engine.paths.mixed_forward import mixed_forward
+from service.engine.registry.task_table import RegisteredTask, TaskTable
 from training.studies.claims import at_most
 
 FEW, ROWS, SHORT_LIST = 100, 16, 32

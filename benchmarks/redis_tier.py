@@ -24,12 +24,12 @@ from benchmarks.figures.bars import bars_png
 from benchmarks.random_tasks import random_network, random_tasks
 from masked_network.mask_bank import BankKind
 from model_store.network import FrozenNetwork
-from service.engine.fetch_worth import Read
-from service.engine.forward_pass import ForwardPass
-from service.engine.measured_costs import measured_costs
-from service.engine.redis_link import RedisLink
-from service.engine.redis_tier import RedisTier, TierOptions
-from service.engine.weights_codec import Precision, composition
+from service.engine.paths.forward_pass import ForwardPass
+from service.engine.paths.measured_costs import measured_costs
+from service.engine.tiers.fetch_worth import Read
+from service.engine.tiers.redis_link import RedisLink
+from service.engine.tiers.redis_tier import RedisTier, TierOptions
+from service.engine.tiers.weights_codec import Precision, composition
 from service.watching.telemetry import Telemetry
 from tests.real_parts import RedisServer
 from training.studies.claims import Claim, at_least, claims_json

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from service.engine.follower import Follower
+from service.engine.registry.follower import Follower
 
 
 @dataclass

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.engine.identification import Method
+from service.engine.inference.identification import Method
 from service.open_inference.schemas import IndexRequest, InferRequest, LoadRequest
 from service.settings import MAX_TIMEOUT_MS
 

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from benchmarks.asking.tasks_asked import HOT, Load, TasksAsked
 from service.engine.engine import Engine, build_engine
-from service.engine.entries import Rows, Terms
+from service.engine.registry.entries import Rows, Terms
 from service.settings import Settings
 from service.watching.telemetry import Telemetry
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from service.access.key_file import read_key_file
 from service.access.key_ring import KeyRing
-from service.engine.redis_link import ended
+from service.engine.tiers.redis_link import ended
 
 _LOOK_SECONDS = 1.0
 

@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 
 from model_store.network import FrozenNetwork
 from service.access.quotas import Quotas
-from service.engine.redis_link import RedisLink, ended
-from service.engine.redis_tier import scope_of
+from service.engine.tiers.redis_link import RedisLink, ended
+from service.engine.tiers.redis_tier import scope_of
 
 _TELL_SECONDS = 0.05
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from service.engine.entries import Rows
 from service.engine.predictor import Prediction
+from service.engine.registry.entries import Rows
 
 OCTETS = b"application/octet-stream"
 HEADER_LENGTH = b"inference-header-content-length"

@@ -8,25 +8,25 @@ from typing import Any
 from masked_network.devices import chosen_device
 from model_store.network import FrozenNetwork
 from model_store.store import Store
-from service.engine.admission import BatchLimits
-from service.engine.batcher import Batcher
-from service.engine.composed_cache import ComposedCache
-from service.engine.exact_products import multiply_exactly
-from service.engine.fleet import Fleet, fleet_of, precision_of
-from service.engine.follower import Follower
-from service.engine.forward_pass import ForwardPass
-from service.engine.measured_costs import measured_costs
-from service.engine.mixed_forward import mixed_forward_for
-from service.engine.pinned_tasks import PinnedTasks
-from service.engine.planned_forward import PlannedForward, Work
-from service.engine.planner import Planner
-from service.engine.popularity import Popularity
+from service.engine.batches.admission import BatchLimits
+from service.engine.batches.batcher import Batcher
+from service.engine.inference.task_identifier import TaskIdentifier
+from service.engine.paths.exact_products import multiply_exactly
+from service.engine.paths.forward_pass import ForwardPass
+from service.engine.paths.measured_costs import measured_costs
+from service.engine.paths.mixed_forward import mixed_forward_for
+from service.engine.paths.planned_forward import PlannedForward, Work
+from service.engine.paths.planner import Planner
 from service.engine.predictor import Predictor
-from service.engine.registry import TaskRegistry
-from service.engine.task_identifier import TaskIdentifier
+from service.engine.registry.follower import Follower
+from service.engine.registry.registry import TaskRegistry
 from service.engine.threads import use_threads_that_help
+from service.engine.tiers.composed_cache import ComposedCache
+from service.engine.tiers.fleet import Fleet, fleet_of, precision_of
+from service.engine.tiers.pinned_tasks import PinnedTasks
+from service.engine.tiers.popularity import Popularity
+from service.engine.tiers.weights_codec import composition
 from service.engine.traced_parts import PLAIN_PARTS, TRACED_PARTS
-from service.engine.weights_codec import composition
 from service.settings import Settings
 from service.watching.telemetry import Telemetry
 

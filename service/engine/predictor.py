@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.errors import UnknownTask
-from service.engine.batcher import Batcher
-from service.engine.composed_cache import ComposedCache
-from service.engine.entries import Rows, Terms
-from service.engine.identification import Identification, Method
-from service.engine.planned_forward import PlannedForward, Work
-from service.engine.registry import TaskRegistry
-from service.engine.task_identifier import TaskIdentifier
-from service.engine.task_table import RegisteredTask
-from service.engine.waiting import Outcome, Waiter, Waiting
+from service.engine.batches.batcher import Batcher
+from service.engine.batches.waiting import Outcome, Waiter, Waiting
+from service.engine.inference.identification import Identification, Method
+from service.engine.inference.task_identifier import TaskIdentifier
+from service.engine.paths.planned_forward import PlannedForward, Work
+from service.engine.registry.entries import Rows, Terms
+from service.engine.registry.registry import TaskRegistry
+from service.engine.registry.task_table import RegisteredTask
+from service.engine.tiers.composed_cache import ComposedCache
 from service.errors import DeadlinePassed
 from service.watching.exemplars import exemplar
 from service.watching.telemetry import Telemetry

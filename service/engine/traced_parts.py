@@ -9,14 +9,14 @@ from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 from model_store.task_artifact import TaskTensors
-from service.engine.batcher import Batcher
-from service.engine.composed_cache import ComposedCache
-from service.engine.entries import Answer, Entry, Rows, Terms
-from service.engine.identification import Method
-from service.engine.kept_weights import ComposedWeights
-from service.engine.planned_forward import PlannedForward, Work
+from service.engine.batches.batcher import Batcher
+from service.engine.inference.identification import Method
+from service.engine.paths.planned_forward import PlannedForward, Work
 from service.engine.predictor import Prediction, Predictor
-from service.engine.task_table import RegisteredTask
+from service.engine.registry.entries import Answer, Entry, Rows, Terms
+from service.engine.registry.task_table import RegisteredTask
+from service.engine.tiers.composed_cache import ComposedCache
+from service.engine.tiers.kept_weights import ComposedWeights
 from service.engine.timeline import Timeline, current_timeline
 
 

@@ -16,7 +16,7 @@ import grpc
 
 from service.access.key_ring import Key, KeyRing
 from service.access.rules import GRPC_RULES, OPEN, Rule
-from service.engine.entries import Terms
+from service.engine.registry.entries import Terms
 from service.errors import NotHere
 from service.problems import CALLER_LEFT, described
 from service.watching.observer import Observer

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from service.engine.entries import Rows
+from service.engine.registry.entries import Rows
 from service.errors import InvalidInput
 from service.open_inference.tensors import (
     EVERY_OUTPUT,

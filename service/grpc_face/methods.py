@@ -5,7 +5,7 @@ from typing import Any
 
 from model_store.errors import UnknownTask
 from service.engine.engine import Engine
-from service.engine.entries import Terms
+from service.engine.registry.entries import Terms
 from service.errors import InvalidInput
 from service.grpc_face.boundary import Answer
 from service.grpc_face.infer_answer import infer_answer

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from model_store.errors import UnknownTask
 from service.engine.engine import Engine
-from service.engine.task_table import RegisteredTask
+from service.engine.registry.task_table import RegisteredTask
 from service.errors import StaysLoaded
 
 AUTO = "auto"

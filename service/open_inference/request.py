@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from service.engine.entries import Rows
+from service.engine.registry.entries import Rows
 from service.errors import InvalidInput, MalformedRequest
 from service.open_inference.tensors import (
     EVERY_OUTPUT,

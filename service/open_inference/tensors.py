@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from service.engine.entries import Rows
+from service.engine.registry.entries import Rows
 from service.errors import InvalidInput
 from service.rows import finite_fp32
 from service.settings import MAX_TIMEOUT_MS

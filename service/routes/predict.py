@@ -12,7 +12,7 @@ from starlette.datastructures import UploadFile
 
 from model_store.preprocessing import Preprocessing
 from service.engine.engine import Engine
-from service.engine.identification import Identification, Method
+from service.engine.inference.identification import Identification, Method
 from service.engine.predictor import Prediction
 from service.errors import InvalidInput, MalformedRequest, UnsupportedMedia
 from service.images import row_from_image

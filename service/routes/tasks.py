@@ -11,7 +11,7 @@ from model_store.task_names import stored_name
 from model_store.task_record import TaskRecord
 from service.access.tenants import tenant_of
 from service.engine.engine import Engine
-from service.engine.task_table import RegisteredTask
+from service.engine.registry.task_table import RegisteredTask
 from service.routes.plain_names import PLAIN
 from service.routes.preconditions import Preconditions
 from service.routes.uploads import ANY_BODY, ARTIFACT_BODY, upload

@@ -7,7 +7,7 @@ from math import inf, nan
 from starlette.types import Scope
 
 from service.access.key_ring import Key
-from service.engine.entries import Terms
+from service.engine.registry.entries import Terms
 from service.errors import InvalidInput
 from service.settings import MAX_TIMEOUT_MS
 

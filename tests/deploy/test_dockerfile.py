@@ -100,7 +100,7 @@ def test_everything_copied_exists_and_is_in_the_build_context(
     for source in copied:
         assert (root / source).exists(), source
         assert is_in_build_context(dockerignore, source), source
-    assert is_in_build_context(dockerignore, "service/engine/batcher.py")
+    assert is_in_build_context(dockerignore, "service/engine/batches/batcher.py")
 
 
 @pytest.mark.parametrize(

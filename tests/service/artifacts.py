@@ -5,7 +5,7 @@ from collections.abc import Callable
 from model_store.artifact_layout import LaidOut, LayoutReader
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import TaskArtifact
-from service.engine.task_table import RegisteredTask, TaskTable
+from service.engine.registry.task_table import RegisteredTask, TaskTable
 
 MakeArtifact = Callable[..., TaskArtifact]
 """Seed, kind and classes to an artifact."""

@@ -11,7 +11,7 @@ from model_store.network import FrozenNetwork
 from service.access.key_file import KeyRecord, hash_of
 from service.access.quotas import KeyAllowance, Quotas
 from service.access.shared_quotas import SharedQuotas
-from service.engine.redis_link import RedisLink
+from service.engine.tiers.redis_link import RedisLink
 from service.errors import QuotaExceeded
 from service.watching.telemetry import Telemetry
 from tests.real_parts import RedisServer

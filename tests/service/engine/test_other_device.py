@@ -11,13 +11,13 @@ from masked_network.gpu_kernels import gpu_kernels
 from model_store.artifact_layout import LayoutReader
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import TaskKind
-from service.engine.exact_products import multiply_exactly
-from service.engine.forward_pass import ForwardPass
-from service.engine.measured_costs import measured_costs
-from service.engine.mixed_forward import mixed_forward
-from service.engine.task_identifier import TaskIdentifier
-from service.engine.task_table import RegisteredTask, TaskTable
-from service.engine.weights_codec import WeightsCodec, composition
+from service.engine.inference.task_identifier import TaskIdentifier
+from service.engine.paths.exact_products import multiply_exactly
+from service.engine.paths.forward_pass import ForwardPass
+from service.engine.paths.measured_costs import measured_costs
+from service.engine.paths.mixed_forward import mixed_forward
+from service.engine.registry.task_table import RegisteredTask, TaskTable
+from service.engine.tiers.weights_codec import WeightsCodec, composition
 from tests.normalised_networks import normalised_artifact, normalised_network
 from tests.stand_in_device import STAND_IN, StandIn, stand_in_device
 

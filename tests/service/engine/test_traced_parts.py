@@ -7,12 +7,12 @@ import torch
 
 from model_store.artifact_layout import LayoutReader
 from model_store.network import FrozenNetwork
-from service.engine.entries import Entry
-from service.engine.forward_pass import ForwardPass
-from service.engine.path_cost import PathCost
-from service.engine.planned_forward import Work
-from service.engine.planner import Costs, Planner
-from service.engine.task_table import RegisteredTask, TaskTable
+from service.engine.paths.forward_pass import ForwardPass
+from service.engine.paths.path_cost import PathCost
+from service.engine.paths.planned_forward import Work
+from service.engine.paths.planner import Costs, Planner
+from service.engine.registry.entries import Entry
+from service.engine.registry.task_table import RegisteredTask, TaskTable
 from service.engine.timeline import Timeline
 from service.engine.traced_parts import TracedForward, TracedWork
 from service.watching.telemetry import Telemetry

@@ -12,7 +12,7 @@ import pytest
 
 from model_store import errors as store_errors
 from service import errors
-from service.engine.entries import Terms
+from service.engine.registry.entries import Terms
 from service.grpc_face.boundary import STATUS, Answer, Boundary, caller_of
 from service.problems import STATUS_CODES
 from service.watching.noted_requests import NotedRequests

@@ -1,0 +1,1 @@
+"""Which rows are computed together, when, and who is told what came of it."""

@@ -1,0 +1,56 @@
+"""What task inference found out: which task, and how sure that is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masked_network.task_inference import relative_entropy
+from service.engine.registry.task_table import RegisteredTask
+
+Method = Literal["auto", "one-shot", "binary", "short-list", "exhaustive"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A task whose true entropy on the rows was taken, with the logits `[n, outputs]` it gave."""
+
+    task: RegisteredTask
+    entropy_nats: float
+    logits: NDArray[np.float32]
+
+    @property
+    def relative_entropy(self) -> float:
+        """Entropy as a share of the uniform answer's."""
+        return relative_entropy(self.entropy_nats, len(self.task.classes))
+
+
+@dataclass(frozen=True)
+class Identification:
+    """The candidates in order, best first, and how far the best is ahead."""
+
+    method: Method
+    candidates: tuple[Candidate, ...]
+    margin_nats: float
+    confidence: float
+    """How probable the best one is among all tasks, by `task_posterior`."""
+    strangeness: float | None = None
+    """How far the rows are from what the best one knows as its own, in standard deviations; None
+    where that was not asked, or it brings no evidence."""
+
+    @property
+    def best(self) -> Candidate:
+        """The task that fits best."""
+        return self.candidates[0]
+
+
+def entropy_margin_nats(candidates: Sequence[Candidate]) -> float:
+    """How much more the runner-up's entropy is than the first one's, in nats of its classes."""
+    best = candidates[0]
+    # Where there is no other task, the runner-up is the uniform answer: knowing nothing.
+    runner_up = min((other.relative_entropy for other in candidates[1:]), default=1.0)
+    classes = max(2, len(best.task.classes))
+    return (runner_up - best.relative_entropy) * log(classes)

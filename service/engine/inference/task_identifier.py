@@ -1,0 +1,198 @@
+"""Names the task of rows that came without one, by entropy minimisation, or says that it cannot."""
+
+import copy
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from masked_network.backbones import forward
+from masked_network.task_evidence import strangeness
+from masked_network.task_inference import (
+    Candidates,
+    binary_choice,
+    entropy_nats,
+    one_shot_scores,
+)
+from masked_network.task_posterior import (
+    WEIGHTS,
+    likelihood_without_evidence,
+    scores,
+    within_reach,
+)
+from model_store.network import FrozenNetwork
+from model_store.task_artifact import KINDS
+from service.engine.inference.evidence_index import EvidenceIndex, Likely
+from service.engine.inference.identification import (
+    Candidate,
+    Identification,
+    Method,
+    entropy_margin_nats,
+)
+from service.engine.paths.mixed_forward import mixed_forward
+from service.engine.registry.task_table import RegisteredTask
+
+_MOST_ROWS = 4096
+"""Of all candidates together in one pass: a bound on memory."""
+
+
+class TaskIdentifier:
+    """Blocks while it computes, so it runs on a thread of its own; one call at a time."""
+
+    def __init__(self, network: FrozenNetwork, shortlist: int) -> None:
+        self._network = network
+        # functional_call is not thread-safe on a shared module, and another thread predicts.
+        self._backbone = copy.deepcopy(network.backbone)
+        self._mixed = mixed_forward(network)
+        self._shortlist = shortlist
+        # Not under the batches' own threads: those compute, these wait for memory.
+        threads = ThreadPoolExecutor(torch.get_num_threads(), "scan")
+        self._index = EvidenceIndex(len(network.directions), network.directions.shape[1], threads)
+        self._stacked_tasks: tuple[RegisteredTask, ...] = ()
+        self._stacked: tuple[list[RegisteredTask], Candidates, int] | None = None
+
+    def identify(
+        self,
+        tasks: tuple[RegisteredTask, ...],
+        intensities: NDArray[np.float32],
+        method: Method,
+    ) -> Identification:
+        """Which of `tasks` (at least one) all rows `[n, row_length]` belong to.
+
+        *auto* takes what evidence tasks bring, and the entropy of those that the evidence does not
+        rule out; without any evidence it is *short-list*. *one-shot* ranks by the gradient of the
+        superposition's entropy by each task's belief (SupSup 2006.14769, section 3.3), one forward
+        and backward for any number of tasks; *binary* does so anew over the better half, until one
+        is left, and names that one first. *short-list* ranks the best by one-shot again, by the
+        true entropy of each one's own network; *exhaustive* ranks all tasks so.
+        """
+        inputs = self._network.manifest.preprocessing.to_inputs(torch.from_numpy(intensities))
+        inputs = inputs.to(self._network.device)
+        if method == "auto":
+            self._index.take(tasks)
+            if len(self._index):
+                return self._by_evidence(intensities, inputs)
+        listed: Sequence[RegisteredTask] = tasks
+        if method in ("one-shot", "binary") or (
+            method != "exhaustive" and len(tasks) > self._shortlist
+        ):
+            listed = self._best_by_gradient(tasks, inputs)
+        if method == "binary":
+            left = self._left_by_halves(tasks, inputs)
+            listed = [left, *(task for task in listed if task is not left)][: self._shortlist]
+        candidates = self._candidates(listed, intensities, inputs)
+        if method not in ("one-shot", "binary"):
+            candidates.sort(key=lambda candidate: candidate.relative_entropy)
+        entropies = torch.tensor([candidate.relative_entropy for candidate in candidates])
+        score = -WEIGHTS.of_entropy(len(intensities)) * entropies
+        confidence = float(score.softmax(dim=0)[0])
+        return Identification(
+            method, tuple(candidates), entropy_margin_nats(candidates), confidence
+        )
+
+    def _by_evidence(self, intensities: NDArray[np.float32], inputs: Tensor) -> Identification:
+        rows = len(intensities)
+        likely = self._index.likeliest(self._network.projected(inputs))
+        reached = int(within_reach(likely.likelihoods, rows).sum())
+        # The runner-up takes part, however far it is behind, for the margin.
+        wanted = min(max(2, reached), self._shortlist, len(likely.tasks))
+        best = likely.likelihoods.topk(wanted).indices.tolist()
+        listed = [likely.tasks[index] for index in best]
+        likelihoods = likely.likelihoods[best].tolist()
+        without: Sequence[RegisteredTask] = self._index.without
+        if len(without) > self._shortlist:
+            without = self._best_by_gradient(self._index.without, inputs)
+        neutral = likelihood_without_evidence(
+            float(likely.evidence.likelihood_mean[best[0]]),
+            float(likely.evidence.likelihood_deviation[best[0]]),
+            rows,
+        )
+        candidates = self._candidates([*listed, *without], intensities, inputs)
+        entropies = torch.tensor([candidate.relative_entropy for candidate in candidates])
+        score = scores(torch.tensor(likelihoods + [neutral] * len(without)), entropies, rows)
+        order = score.argsort(descending=True).tolist()
+        first = order[0]
+        if len(order) > 1:
+            margin = float(score[first] - score[order[1]])
+        else:  # against the uniform answer
+            margin = WEIGHTS.of_entropy(rows) * (1 - float(entropies[first]))
+        strange = None
+        if first < len(best):
+            strange = _strangeness(likely, best[first], float(entropies[first]), rows)
+        return Identification(
+            "auto",
+            tuple(candidates[index] for index in order),
+            margin,
+            float(score.softmax(dim=0)[first]),
+            strange,
+        )
+
+    def _left_by_halves(self, tasks: tuple[RegisteredTask, ...], inputs: Tensor) -> RegisteredTask:
+        ordered, candidates, most_classes = self._stack_once(tasks)
+        network = self._network
+        parts = (self._backbone, network.weights, network.bank, candidates, inputs, most_classes)
+        return ordered[binary_choice(*parts)]
+
+    def _best_by_gradient(
+        self, tasks: tuple[RegisteredTask, ...], inputs: Tensor
+    ) -> list[RegisteredTask]:
+        ordered, candidates, most_classes = self._stack_once(tasks)
+        found = one_shot_scores(
+            self._backbone,
+            self._network.weights,
+            self._network.bank,
+            candidates,
+            inputs,
+            most_classes,
+        )
+        best = found.topk(min(self._shortlist, len(tasks))).indices.tolist()
+        return [ordered[index] for index in best]
+
+    def _stack_once(
+        self, tasks: tuple[RegisteredTask, ...]
+    ) -> tuple[list[RegisteredTask], Candidates, int]:
+        if self._stacked is None or self._stacked_tasks is not tasks:
+            self._stacked_tasks, self._stacked = tasks, self._stack(tasks)
+        return self._stacked
+
+    def _stack(
+        self, tasks: tuple[RegisteredTask, ...]
+    ) -> tuple[list[RegisteredTask], Candidates, int]:
+        ordered = sorted(tasks, key=lambda task: KINDS.index(task.kind))
+        most_classes = max(len(task.classes) for task in tasks)
+        return ordered, self._network.candidates(ordered), most_classes
+
+    def _candidates(
+        self, tasks: Sequence[RegisteredTask], intensities: NDArray[np.float32], inputs: Tensor
+    ) -> list[Candidate]:
+        logits: dict[str, NDArray[np.float32]] = {}
+        if self._mixed is not None:
+            together = [task for task in tasks if self._mixed.takes(task)]
+            at_once = max(1, _MOST_ROWS // len(intensities))
+            for start in range(0, len(together), at_once):
+                some = together[start : start + at_once]
+                answers = self._mixed(some, [intensities] * len(some))
+                logits |= zip((task.task_id for task in some), answers, strict=True)
+        for task in tasks:
+            if task.task_id not in logits:
+                logits[task.task_id] = self._composed_logits(task, inputs)
+        return [_candidate(task, logits[task.task_id]) for task in tasks]
+
+    @torch.no_grad()
+    def _composed_logits(self, task: RegisteredTask, inputs: Tensor) -> NDArray[np.float32]:
+        logits: NDArray[np.float32]
+        logits = forward(self._backbone, self._network.composed(task), inputs).cpu().numpy()
+        return logits
+
+
+def _strangeness(likely: Likely, index: int, entropy: float, rows: int) -> float:
+    entropies = torch.full_like(likely.likelihoods, entropy)
+    return float(strangeness(likely.evidence, likely.likelihoods, entropies, rows)[index])
+
+
+def _candidate(task: RegisteredTask, logits: NDArray[np.float32]) -> Candidate:
+    entropy = entropy_nats(torch.from_numpy(logits[:, : len(task.classes)])).mean()
+    return Candidate(task, float(entropy), logits)

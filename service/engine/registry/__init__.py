@@ -1,0 +1,1 @@
+"""All tasks in memory, and how they change while they serve."""

@@ -1,0 +1,1 @@
+"""Where composed weights are kept: in the process, in Redis, or not at all."""

@@ -25,7 +25,7 @@ from model_store.artifact_layout import LayoutReader
 from model_store.evidence_tensor import EVIDENCE, evidence_of, kept, packed_evidence
 from model_store.network import FrozenNetwork
 from service.engine.inference.task_identifier import TaskIdentifier
-from service.engine.paths.mixed_forward import mixed_forward
+from service.engine.paths.mixed_forward_here import mixed_forward
 from service.engine.registry.task_table import RegisteredTask, TaskTable
 from training.studies.claims import at_most
 

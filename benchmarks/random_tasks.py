@@ -7,7 +7,7 @@ from torch import Tensor
 
 from masked_network.mask_bank import BankKind, Spread
 from masked_network.ranked_bank import ranked_bank
-from masked_network.task_statistics import statistics_shapes
+from masked_network.task_statistics import MEAN_SUFFIX, statistics_shapes
 from model_store.coefficient_tensors import Precision, quantised
 from model_store.manifest import BankRecord
 from model_store.network import FrozenNetwork
@@ -79,8 +79,11 @@ def _ranked(network: FrozenNetwork, size: int, spread: Spread) -> FrozenNetwork:
 
 
 def _statistics(network: FrozenNetwork) -> dict[str, Tensor]:
+    # Not means beside which all that a layer puts out is negative, and its logits are 0.
+    means, variances = torch.zeros, torch.ones
     return {
-        name: torch.ones(shape) for name, shape in statistics_shapes(network.statistics).items()
+        name: (means if name.endswith(MEAN_SUFFIX) else variances)(shape)
+        for name, shape in statistics_shapes(network.statistics).items()
     }
 
 

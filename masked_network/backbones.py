@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from masked_network.devices import laid_out_for_convolutions
 from masked_network.fully_connected import FullyConnected
 from masked_network.residual import Residual
 
@@ -78,7 +77,6 @@ def forward(backbone: nn.Module, composed: Mapping[str, Tensor], inputs: Tensor)
         raise ValueError("expected a backbone in evaluation mode, got one in training mode")
     if type(backbone) is FullyConnected:
         return backbone.under(composed, inputs)
-    images = laid_out_for_convolutions(inputs)
     # No backbone has tied weights, and looking for some takes longer than a small layer.
-    logits: Tensor = functional_call(backbone, dict(composed), (images,), tie_weights=False)
+    logits: Tensor = functional_call(backbone, dict(composed), (inputs,), tie_weights=False)
     return logits

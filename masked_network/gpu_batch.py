@@ -72,17 +72,27 @@ class GpuBatch:
             if tensor.dtype != torch.float32 or tensor.device != self._device:
                 expected = f"expected fp32 on {self._device}"
                 raise ValueError(f"{expected}, got {tensor.dtype} on {tensor.device}")
+        batch.check(inputs, self._statistics)
         tables = all_planes(self._bank, batch.coefficients).contiguous()
-        tasks = batch.task_of_row.contiguous()
+        return self.under(
+            tables, batch.task_of_row.contiguous(), batch.statistics_of_rows(), inputs
+        )
+
+    def under(
+        self, tables: Tensor, task_of_row: Tensor, statistics: Mapping[str, Tensor], inputs: Tensor
+    ) -> Tensor:
+        """The same by all tables `[T, L, planes, entries]` and each row's statistics, unchecked.
+
+        `task_of_row` int64 `[B]`, statistics `[B, channels]`; no gradient is kept of it.
+        """
         if self._rows is not None:
             buffers: dict[str, Tensor] = {}
             for name in self._rows.names:
-                buffers |= {f"{name}.tables": tables, f"{name}.task_of_row": tasks}
-            return self._rows(buffers, batch, inputs)
-        batch.check(inputs, self._statistics)
+                buffers |= {f"{name}.tables": tables, f"{name}.task_of_row": task_of_row}
+            return self._rows.under(buffers, statistics, inputs)
         hidden = inputs.flatten(start_dim=1)
         for product in self._chain:
-            hidden = product.under(tables, tasks, hidden)
+            hidden = product.under(tables, task_of_row, hidden)
         return hidden[:, : self._chain[-1].outputs]
 
 

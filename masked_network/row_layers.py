@@ -40,7 +40,13 @@ class RowLayers:
         Raises `ValueError` where rows or statistics do not fit.
         """
         batch.check(inputs, self._statistics)
-        given = {**buffers, **batch.statistics_of_rows()}
+        return self.under(buffers, batch.statistics_of_rows(), inputs)
+
+    def under(
+        self, buffers: Mapping[str, Tensor], statistics: Mapping[str, Tensor], inputs: Tensor
+    ) -> Tensor:
+        """The same by each row's statistics `[B, channels]`, unchecked."""
+        given = {**buffers, **statistics}
         logits: Tensor = functional_call(self._backbone, given, (inputs,), tie_weights=False)
         return logits
 

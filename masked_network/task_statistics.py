@@ -55,10 +55,10 @@ def statistics_shapes(layers: Iterable[StatisticsLayer]) -> dict[str, tuple[int,
 def joined_statistics(
     statistics: Mapping[str, Tensor], layers: Sequence[StatisticsLayer]
 ) -> Tensor:
-    """Means and variances of all layers in their order, `[2, channels of all layers]`."""
-    means = torch.cat([statistics[layer.mean] for layer in layers])
-    variances = torch.cat([statistics[layer.variance] for layer in layers])
-    return torch.stack([means, variances])
+    """Means and variances of all layers in their order, `[..., 2, channels of all layers]`."""
+    means = torch.cat([statistics[layer.mean] for layer in layers], dim=-1)
+    variances = torch.cat([statistics[layer.variance] for layer in layers], dim=-1)
+    return torch.stack([means, variances], dim=-2)
 
 
 def split_statistics(joined: Tensor, layers: Sequence[StatisticsLayer]) -> dict[str, Tensor]:

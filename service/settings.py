@@ -74,6 +74,9 @@ class Settings(BaseSettings):
 
     cache_bytes: int = Field(default=256 * MEBIBYTE, ge=0)
     """Composed weights kept in the process, in bytes."""
+    resident_bytes: int = Field(default=1024 * MEBIBYTE, gt=0)
+    """Of a GPU's memory, for tasks' coefficients and statistics: a batch of tasks that are there
+    brings its rows alone. At least as many as max_batch_rows have to fit."""
     pinned_tasks: str = ""
     """Names of tasks, comma-separated, whose composed weights are at hand before the service is
     ready, and stay whatever else is asked for; each version that replaces one is pinned in its

@@ -3,6 +3,7 @@
 import torch
 from hypothesis import settings
 
+from service.engine.paths.exact_products import multiply_exactly
 from tests.faults import (  # noqa: F401 hooks and fixtures, which pytest looks for here
     faults,
     pytest_addoption,
@@ -13,5 +14,7 @@ from tests.faults import (  # noqa: F401 hooks and fixtures, which pytest looks 
 )
 
 torch.set_num_threads(1)
+if torch.cuda.is_available():
+    multiply_exactly(torch.device("cuda"))
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")

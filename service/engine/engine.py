@@ -14,7 +14,7 @@ from service.engine.inference.task_identifier import TaskIdentifier
 from service.engine.paths.exact_products import multiply_exactly
 from service.engine.paths.forward_pass import ForwardPass
 from service.engine.paths.measured_costs import measured_costs
-from service.engine.paths.mixed_forward import mixed_forward_for
+from service.engine.paths.mixed_forward_here import mixed_forward_for
 from service.engine.paths.planned_forward import PlannedForward, Work
 from service.engine.paths.planner import Planner
 from service.engine.predictor import Predictor
@@ -106,8 +106,10 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         settings.max_inline_ms,
     )
     telemetry.queue_limit_rows.set(limits.queue_rows)
-    forward = ForwardPass(network, device)
-    mixed = mixed_forward_for(network, settings.forward_path)
+    forward = ForwardPass(network, device, settings.max_batch_rows)
+    mixed = mixed_forward_for(
+        network, settings.forward_path, settings.max_batch_rows, settings.resident_bytes
+    )
     precision = precision_of(settings, mixes=mixed is not None)
     compose = composition(network, precision)
     costs = measured_costs(network, compose, forward, mixed)

@@ -34,7 +34,13 @@ def rounded(weight: Tensor, composed: ComposedType) -> Tensor:
 def assert_same_bits(network: Network, block: int, composed: ComposedType) -> None:
     coefficients = network.batch(1, [0])[0].coefficients[0]
     coefficients[0, 0] = 0
-    expected = compose(network.weights, network.bank, coefficients)
+    # There, too: what several masks make of a weight is summed in another order elsewhere.
+    weights = {name: weight.to(DEVICE) for name, weight in network.weights.items()}
+    bank = network.bank.to(DEVICE)
+    expected = {
+        name: weight.cpu()
+        for name, weight in compose(weights, bank, coefficients.to(DEVICE)).items()
+    }
     made = composition(network, block)(coefficients.to(DEVICE), composed)
     assert list(made) == list(expected)
     for name, weight in expected.items():

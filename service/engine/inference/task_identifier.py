@@ -32,7 +32,7 @@ from service.engine.inference.identification import (
     Method,
     entropy_margin_nats,
 )
-from service.engine.paths.mixed_forward import mixed_forward
+from service.engine.paths.mixed_forward_here import mixed_forward
 from service.engine.registry.task_table import RegisteredTask
 
 _MOST_ROWS = 4096

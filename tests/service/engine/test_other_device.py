@@ -15,7 +15,7 @@ from service.engine.inference.task_identifier import TaskIdentifier
 from service.engine.paths.exact_products import multiply_exactly
 from service.engine.paths.forward_pass import ForwardPass
 from service.engine.paths.measured_costs import measured_costs
-from service.engine.paths.mixed_forward import mixed_forward
+from service.engine.paths.mixed_forward_here import mixed_forward
 from service.engine.registry.task_table import RegisteredTask, TaskTable
 from service.engine.tiers.weights_codec import WeightsCodec, composition
 from tests.normalised_networks import normalised_artifact, normalised_network
@@ -97,18 +97,24 @@ def test_weights_come_back_from_bytes_to_where_the_network_is(
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("recorded", [True, False])
 def test_a_gpu_answers_every_task_alike(
-    network: FrozenNetwork, tasks: list[RegisteredTask]
+    network: FrozenNetwork, tasks: list[RegisteredTask], recorded: bool
 ) -> None:
     device = torch.device("cuda")
     multiply_exactly(device)
     there = network.to(device)
-    mixed = mixed_forward(there)
+    most_rows, resident_bytes = (4, 1 << 20) if recorded else (0, 0)
+    mixed = mixed_forward(there, most_rows, resident_bytes)
+    forward = ForwardPass(there, device, most_rows)
     assert mixed is not None
     assert mixed.name == ("fused" if gpu_kernels(device) else "stacked")
-    for task in tasks:
-        here = ForwardPass(network, CPU)(network.composed(task), ROWS)
+    expected = [ForwardPass(network, CPU)(network.composed(task), ROWS) for task in tasks]
+    for task, here in zip(tasks, expected, strict=True):
         composed = composition(there, "fp32")(task)
-        assert np.allclose(ForwardPass(there, device)(composed, ROWS), here, atol=1e-4)
-        if mixed.takes(task):
-            assert np.allclose(mixed([task], [ROWS])[0], here, atol=1e-4)
+        assert np.allclose(forward(composed, ROWS), here, atol=1e-4)
+    # Twice: when they are there already, too.
+    for _ in range(2):
+        answers = mixed(tasks[:2], [ROWS, ROWS[:1]])
+        assert np.allclose(answers[0], expected[0], atol=1e-4)
+        assert np.allclose(answers[1], expected[1][:1], atol=1e-4)

@@ -18,7 +18,8 @@ from model_store.network import FrozenNetwork
 from model_store.task_artifact import TaskArtifact, TaskKind
 from service.engine.paths.forward_pass import ForwardPass
 from service.engine.paths.measured_costs import measured_costs
-from service.engine.paths.mixed_forward import MixedForward, mixed_forward
+from service.engine.paths.mixed_forward import BatchForward, MixedForward
+from service.engine.paths.mixed_forward_here import mixed_forward
 from service.engine.paths.path_cost import PathCost
 from service.engine.paths.planned_forward import PlannedForward, Work
 from service.engine.paths.planner import Costs, Planner
@@ -52,7 +53,7 @@ def of_precision(
 
 def a_mixed_path(network: FrozenNetwork) -> MixedForward:
     found = mixed_forward(network)
-    return found or MixedForward(
+    return found or BatchForward(
         network, "stacked", StackedBank(network.backbone, network.weights, network.bank)
     )
 

@@ -37,6 +37,7 @@ PROGRAMS: dict[str, Sequence[str]] = {
     "unknown_identity": (),
     "naming_tasks": ("--tasks", "20000", "--turns", "20"),
     "gpu_kernels": (),
+    "gpu_engine": (),
     "against_peers": ("--quick",),
 }
 """By name, with what each is told in the quick form."""

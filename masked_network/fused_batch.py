@@ -22,8 +22,6 @@ from masked_network.register_rows import MOST_ROWS, RegisterRows
 from masked_network.row_layers import RowLayers
 from masked_network.signed_codes import SignedLayer, one_plane, one_plane_layers
 
-_ONE_TASK = torch.zeros(MOST_ROWS, dtype=torch.int64)
-
 
 class FusedBatch:
     """The network laid out once for batches of any tasks; for one thread at a time.
@@ -48,38 +46,48 @@ class FusedBatch:
             composed_by_task, copy.deepcopy(backbone), partial(compose, weights, bank)
         )
         self._fused: RowLayers | None = None
+        self._chain: list[_FusedProduct] = []
         self._few_rows: RegisterRows | None = None
-        if kernels is not None:
+        if kernels is None:
+            return
+        if type(backbone) is not FullyConnected:
             self._fused = RowLayers(
                 backbone, lambda name, layer: _FusedProduct(layer, layers[name], kernels)
             )
-            with suppress(ValueError):
-                # Sums of nine coefficients and more are too many numbers for registers.
-                if type(backbone) is FullyConnected and (bank.disjoint or bank.size <= PLANE_BITS):
-                    self._few_rows = RegisterRows(list(layers.values()), kernels, bank.origin)
+            return
+        # By itself: what `functional_call` takes is longer than three small layers.
+        self._chain = [
+            _FusedProduct(layer, layers[f"{name}.weight"], kernels)
+            for name, layer in backbone.named_children()
+            if isinstance(layer, nn.Linear)
+        ]
+        with suppress(ValueError):
+            # Sums of nine coefficients and more are too many numbers for registers.
+            if bank.disjoint or bank.size <= PLANE_BITS:
+                self._few_rows = RegisterRows(list(layers.values()), kernels, bank.origin)
 
     @property
     def compiled(self) -> bool:
         """Whether the compiled library computes."""
-        return self._fused is not None
+        return self._fused is not None or bool(self._chain)
 
     @property
     def in_registers(self) -> bool:
         """Whether `few_rows` may have answers."""
         return self._few_rows is not None
 
-    def few_rows(self, coefficients: Tensor, inputs: Tensor) -> Tensor | None:
-        """Logits of at most `MOST_ROWS` rows of one task, `[L, K]`; None where `__call__` has to.
+    def few_rows(self, coefficients: Tensor, task_of_row: Tensor, inputs: Tensor) -> Tensor | None:
+        """Logits of at most `MOST_ROWS` rows; None where `__call__` has to.
 
-        Coefficients are those that the task keeps, to which the bank's origin is added here. The
-        same to the bit. Making a batch of one task takes as long as computing its row. Raises
-        `ValueError` as `__call__` does.
+        Coefficients `[T, L, K]` are those that tasks keep: the bank's origin is added. The task
+        of each row is int64 `[B]`, unchecked. The same to the bit: making a batch takes as long as
+        computing a row. Raises `ValueError` as `__call__` does.
         """
         if self._few_rows is None or inputs.shape[0] > MOST_ROWS:
             return None
         _check_floats(coefficients, inputs)
         tables = one_plane(self._bank, coefficients).contiguous()
-        return self._few_rows(tables, _ONE_TASK, inputs.contiguous())
+        return self._few_rows(tables, task_of_row, inputs.contiguous())
 
     @torch.no_grad()
     def __call__(self, batch: MixedBatch, inputs: Tensor) -> Tensor:
@@ -89,7 +97,7 @@ class FusedBatch:
         """
         _check_floats(batch.coefficients, inputs)
         tables = one_plane(self._bank, batch.coefficients).contiguous()  # [T, L, entries]
-        if self._fused is None:
+        if not self.compiled:
             return self._by_task(batch, inputs)
         tasks = batch.task_of_row.contiguous()
         few = self._few_rows is not None and self._bank.origin is None
@@ -98,10 +106,19 @@ class FusedBatch:
             logits = self._few_rows(tables, tasks, inputs.contiguous())
             if logits is not None:
                 return logits
+        if self._fused is None:
+            batch.check(inputs, ())
+            return self._by_chain(tables, tasks, inputs)
         buffers: dict[str, Tensor] = {}
         for name in self._fused.names:
             buffers |= {f"{name}.tables": tables, f"{name}.task_of_row": tasks}
         return self._fused(buffers, batch, inputs)
+
+    def _by_chain(self, tables: Tensor, task_of_row: Tensor, inputs: Tensor) -> Tensor:
+        hidden = inputs.flatten(start_dim=1)
+        for product in self._chain[:-1]:
+            hidden = product.under(tables, task_of_row, hidden).relu_()
+        return self._chain[-1].under(tables, task_of_row, hidden)
 
 
 def _check_floats(*tensors: Tensor) -> None:
@@ -129,12 +146,16 @@ class _FusedProduct(nn.Module):
             self.register_buffer(name, torch.empty(0, device="meta"))
 
     def forward(self, inputs: Tensor) -> Tensor:
+        return self.under(self.tables, self.task_of_row, inputs)
+
+    def under(self, tables: Tensor, task_of_row: Tensor, inputs: Tensor) -> Tensor:
+        """Outputs by the tables of all tasks."""
         layout = self._layout_for(tuple(inputs.shape[1:]))
         outputs = inputs.new_empty(len(inputs), *layout.output_shape)
         self._kernels.product(
             layout.layer,
-            self._signed.table(self.tables),
-            self.task_of_row,
+            self._signed.table(tables),
+            task_of_row,
             inputs.contiguous(),
             outputs,
             inputs.new_empty(layout.scratch_size),

@@ -10,8 +10,8 @@ from torch.nn.functional import pad
 from masked_network.compiled import Kernels, RowLayer
 from masked_network.signed_codes import SignedLayer
 
-MOST_ROWS = 4
-"""So many, one after another, are done sooner than as many, or eight, side by side."""
+MOST_ROWS = 6
+"""So many, one after another, are done sooner than as many, or sixteen, side by side."""
 
 _TILE = 64
 _LOW_BITS = 8

@@ -102,18 +102,18 @@ def test_what_else_is_in_a_batch_changes_no_bit_of_a_row(kernels: Kernels) -> No
     ("kind", "size"),
     [("partition", 8), ("random", 8), ("random", 10), ("ranked", 8), ("ranked", 300)],
 )
-def test_few_rows_of_a_task_have_the_bits_of_a_batch(
+def test_few_rows_of_any_tasks_have_the_bits_of_a_batch(
     kernels: Kernels | None, kind: str, size: int
 ) -> None:
     network = lenet(kind, size)
-    batch, inputs = network.batch(2, [1] * (MOST_ROWS + 1))
-    kept = torch.randint(4, (len(network.bank.codes), network.bank.size)) - 1.5
-    batch.coefficients[1] = kept if network.bank.origin is None else kept + network.bank.origin
+    batch, inputs = network.batch(2, [1, 0, 0] * MOST_ROWS)
+    kept = torch.randint(4, batch.coefficients.shape) - 1.5
+    batch.coefficients[:] = kept if network.bank.origin is None else kept + network.bank.origin
     answer = fused(network, kernels)
-    few = answer.few_rows(kept, inputs[:MOST_ROWS])
+    few = answer.few_rows(kept, batch.task_of_row[:MOST_ROWS], inputs[:MOST_ROWS])
     assert (few is not None) == answer.in_registers
     assert few is None or torch.equal(few, answer(batch, inputs)[:MOST_ROWS])
-    assert answer.few_rows(kept, inputs) is None
+    assert answer.few_rows(kept, batch.task_of_row, inputs) is None
 
 
 @each_way

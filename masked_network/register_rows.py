@@ -10,8 +10,9 @@ from torch.nn.functional import pad
 from masked_network.compiled import Kernels, RowLayer
 from masked_network.signed_codes import SignedLayer
 
-MOST_ROWS = 6
-"""So many, one after another, are done sooner than as many, or sixteen, side by side."""
+MOST_ROWS = 8
+"""So many, one after another, are done sooner than as many side by side, making a batch included,
+where tables have no more than 16 numbers; where they have more, five are."""
 
 _TILE = 64
 _LOW_BITS = 8

@@ -1,10 +1,10 @@
 // Few rows through linear layers whose weights are composed in vector registers, never in memory.
 //
-// A row by itself: a lane is an output, and the table is looked up by permuting registers. A table
-// of at most 256 entries lies in them as the four bytes of each number; a larger one as places in a
-// list, where its numbers are no more than 16. What a bank's origin adds to every task's table is the
-// same for all, so it is not in the table: few numbers stay few. Sums are those of `lanes.cpp`, to the
-// bit. Checks nothing: `compiled.py` calls it with what was checked.
+// A row by itself: a lane is an output, and the table is looked up by permuting registers. It lies in
+// them as places in a list, where its numbers are no more than 16; else, if it has at most 256 entries,
+// as the four bytes of each number. What a bank's origin adds to every task's table is the same for
+// all, so it is not in a larger table: few numbers stay few. Sums are those of `lanes.cpp`, to the bit.
+// Checks nothing: `compiled.py` calls it with what was checked.
 
 #include <cstddef>
 #include <cstdint>
@@ -82,6 +82,8 @@ IN_REGISTERS bool layer_of_row(const RowLayer& layer, const float* table, const 
                                float* outputs) {
     switch (layer.high_bits) {
         case 0:
+            // Sixteen numbers are found in three quarters of the time that their bytes are.
+            if (!layer.origin && sum_places<0>(layer, table, inputs, outputs)) return true;
             sum<false>(layer, Bytes::of(table, layer.origin, layer.entries, layer.constant), inputs,
                        outputs);
             return true;

@@ -138,7 +138,7 @@ def registered(network: FrozenNetwork, count: int) -> list[RegisteredTask]:
     table, reader = TaskTable(), LayoutReader(network)
     return [
         table.add(name, reader.read(one.content, bytes.fromhex(one.content_hash)))
-        for name, one in random_tasks(network, count, "int4")
+        for name, one in random_tasks(network, count)
     ]
 
 

@@ -74,7 +74,7 @@ def main(
     with tempfile.TemporaryDirectory(prefix="impress-many-") as name:
         start = time.perf_counter()
         store = Store.create(Path(name) / "store", network)
-        store.publish_many(random_tasks(network, tasks))
+        store.publish_many(random_tasks(network, tasks, "fp16"))
         wrote_s = time.perf_counter() - start
         content_bytes = sum(len(content) for _, content in store.log.contents())
         times = [opened_anew(Path(name) / "store") for _ in range(OPENED_TIMES)]

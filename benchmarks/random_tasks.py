@@ -44,9 +44,9 @@ def random_network(
 
 
 def random_tasks(
-    network: FrozenNetwork, tasks: int, precision: Precision = "fp16"
+    network: FrozenNetwork, tasks: int, precision: Precision = "int4"
 ) -> Iterator[tuple[str, TaskArtifact]]:
-    """Names and artifacts, each with a record as the trainer writes it."""
+    """Names and artifacts as the trainer writes them, in its precision unless told otherwise."""
     used = network.used_by("coefficients")
     made_for = MadeFor.of(network.manifest, uses_bank=True)
     statistics = packed_statistics(_statistics(network), network.statistics)

@@ -52,7 +52,7 @@ def write_tasks(folder: Path, kind: BankKind, size: int, tasks: int, popular: in
     rows = np.random.default_rng(0).random((CHECKED, ROW_LENGTH), dtype=np.float32)
 
     def noted() -> Iterator[tuple[str, TaskArtifact]]:
-        for index, (name, artifact) in enumerate(random_tasks(network, tasks)):
+        for index, (name, artifact) in enumerate(random_tasks(network, tasks, "fp16")):
             coefficients[index] = network.coefficients(artifact).numpy()
             if index < CHECKED - 1 or index == tasks - 1:
                 checks.append(_answered(network, name, artifact, rows[len(checks)]))

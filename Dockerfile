@@ -27,35 +27,33 @@ RUN apt-get update \
 # The environment has no pip of its own: nothing can be installed into the image later.
 RUN python3 -m venv --without-pip /opt/impress
 WORKDIR /src
-COPY constraints.txt ./
+COPY locks/image.txt locks/
+
+# Wheels, each held to its hash. No code of ours is here yet: a changed line does not fetch them again.
+RUN --mount=type=cache,target=/var/cache/pip \
+    python3 -m pip --python /opt/impress/bin/python install --require-hashes --only-binary :all: --no-deps -r locks/image.txt
 
 ARG TORCH=torch==2.13.0+cpu
 ARG TORCH_SOURCE="--extra-index-url https://download.pytorch.org/whl/cpu"
+# Its CPU build has an index of its own, and is held by its version alone; all that it needs is here.
 # What torch brings for compiling extensions stays out: ours need none of it.
 # hadolint ignore=SC2086 # TORCH_SOURCE is options for pip: none, or several words
 RUN --mount=type=cache,target=/var/cache/pip \
-    python3 -m pip --python /opt/impress/bin/python install -c constraints.txt ${TORCH_SOURCE} "${TORCH}" \
- && rm -rf /opt/impress/lib/python3*/site-packages/torch/include /opt/impress/lib/python3*/site-packages/torch/test
-
-# No package folder is here yet, so this installs what the service stands on and nothing of ours:
-# a changed line of code does not fetch it again.
-COPY pyproject.toml README.md ./
-RUN --mount=type=cache,target=/var/cache/pip \
-    python3 -m pip --python /opt/impress/bin/python install -c constraints.txt '.[client,service,objects]' \
+    python3 -m pip --python /opt/impress/bin/python install ${TORCH_SOURCE} "${TORCH}" \
+ && rm -rf /opt/impress/lib/python3*/site-packages/torch/include /opt/impress/lib/python3*/site-packages/torch/test \
  && case "${TORCH}" in *+cpu) \
       if ls -d /opt/impress/lib/python3*/site-packages/nvidia* 2>/dev/null; then \
         echo 'the packages above are for CUDA: this image should have none' >&2; exit 1; \
       fi ;; \
     esac
 
-COPY setup.py ./
+COPY pyproject.toml README.md setup.py ./
 COPY client/ client/
 COPY masked_network/ masked_network/
 COPY model_store/ model_store/
 COPY service/ service/
 # impress-train would be a command without its code.
-RUN --mount=type=cache,target=/var/cache/pip \
-    python3 -m pip --python /opt/impress/bin/python install --no-deps --force-reinstall . \
+RUN python3 -m pip --python /opt/impress/bin/python install --no-deps --no-build-isolation . \
  && rm /opt/impress/bin/impress-train
 
 

@@ -22,7 +22,7 @@ TORCH_SOURCE ?= $(if $(PIP_FIND_LINKS),,--extra-index-url https://download.pytor
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve demo test chaos soak check format lint types bench peers report inference lock clean
+.PHONY: serve demo test chaos soak check format lint types bench peers report inference lock sbom audit clean
 
 serve: demo
 	STORE=$(STORE) PORT=$(PORT) $(BIN)/impress-serve
@@ -77,19 +77,25 @@ inference: $(VENV)/.runtime
 	$(BIN)/impress-train inference --out report/inference --mnist '$(MNIST)' \
 	  --fashion-mnist '$(FASHION_MNIST)' $(if $(filter full,$(INFERENCE)),--full)
 
-$(VENV)/.torch:
+# All but torch comes as wheels whose hashes the lock has. Torch comes after it, so that what it needs is
+# there and nothing else is asked of its index; its CPU build is held by its version alone.
+$(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt $(TORCH_SOURCE) '$(TORCH)'
-	touch $@
+
+define install_locked
+$(BIN)/pip install --quiet --require-hashes --only-binary :all: --no-deps -r
+endef
 
 # Also compiles the kernels, where there is a compiler.
-$(VENV)/.runtime: $(VENV)/.torch pyproject.toml constraints.txt setup.py $(wildcard masked_network/*.?pp)
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[client,service,training]'
+$(VENV)/.runtime: pyproject.toml locks/runtime.txt setup.py $(wildcard masked_network/*.?pp) | $(BIN)/pip
+	$(install_locked) locks/runtime.txt
+	$(BIN)/pip install --quiet $(TORCH_SOURCE) '$(TORCH)'
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	$(refuse_cuda)
 	touch $@
 
-$(VENV)/.test: $(VENV)/.runtime
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[client,service,grpc,training,tracing,objects,test]'
+$(VENV)/.test: $(VENV)/.runtime locks/test.txt
+	$(install_locked) locks/test.txt
 	$(refuse_cuda)
 	touch $@
 
@@ -125,14 +131,34 @@ define refuse_cuda
 	esac
 endef
 
-# The lock: what a clean environment resolves to, without torch's build and without this project.
-lock:
-	rm -rf $(VENV).lock && $(PYTHON) -m venv $(VENV).lock
-	$(VENV).lock/bin/pip install --quiet $(TORCH_SOURCE) '$(TORCH)'
-	$(VENV).lock/bin/pip install --quiet '.[client,service,grpc,training,tracing,objects,test]'
-	( echo '# Made by `make lock`: every package that an environment of this project may hold.'; \
-	  $(VENV).lock/bin/pip freeze --exclude impress | sed -E 's/^(torch==[0-9.]+).*/\1/' ) > constraints.txt
-	rm -rf $(VENV).lock
+# Hashed versions of everything that an environment may hold, for each platform of it; versions stay as
+# they are locked while they fit pyproject.toml. make lock UPGRADE=1 takes the newest.
+LOCKING = .venv-tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-annotate --custom-compile-command 'make lock' --no-emit-package torch
+EXTRAS = $(addprefix --extra ,$(1))
+
+lock: .venv-tools/.tools
+	$(LOCKING) $(if $(UPGRADE),--upgrade) -o locks/test.txt pyproject.toml \
+	  $(call EXTRAS,client service grpc training tracing objects test)
+	$(LOCKING) -c locks/test.txt -o locks/runtime.txt pyproject.toml $(call EXTRAS,client service training)
+	$(LOCKING) -c locks/test.txt -o locks/image.txt pyproject.toml $(call EXTRAS,client service objects)
+	printf '%s\n' cyclonedx-bom pip-audit uv | $(LOCKING) $(if $(UPGRADE),--upgrade) -o locks/tools.txt -
+
+# Apart from what they look at.
+.venv-tools/.tools: locks/tools.txt
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/pip install --quiet --require-hashes --only-binary :all: --no-deps -r locks/tools.txt
+	touch $@
+
+# What the image is made of, as CycloneDX.
+sbom: .venv-tools/.tools
+	mkdir -p report
+	(cat locks/image.txt; echo '$(TORCH)') | .venv-tools/bin/cyclonedx-py requirements --output-reproducible \
+	  --pyproject pyproject.toml --of JSON -o report/sbom.cdx.json -
+
+# Known vulnerabilities, by the advisories of the Python Package Index. Fails too where there was no answer.
+audit: .venv-tools/.tools
+	.venv-tools/bin/pip-audit --strict --disable-pip --require-hashes -r locks/test.txt
 
 clean:
-	rm -rf $(VENV) .venv-peers build *.egg-info masked_network/*.so
+	rm -rf $(VENV) .venv-peers .venv-tools build *.egg-info masked_network/*.so

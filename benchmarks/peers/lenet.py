@@ -33,10 +33,10 @@ class ManyTasks:
 
     def __init__(self) -> None:
         folder = Path(os.environ[FOLDER])
-        with np.load(folder / NETWORK) as stored:
+        with np.load(folder / NETWORK) as stored:  # noqa: TID251 what the benchmark itself wrote
             layers = [(stored[f"weights{layer}"], stored[f"bank{layer}"]) for layer in range(3)]
             self._mean, self._deviation = stored["mean_and_deviation"]
-        self._coefficients = np.load(folder / COEFFICIENTS, mmap_mode="r").view(np.ndarray)
+        self._coefficients = np.load(folder / COEFFICIENTS, mmap_mode="r").view(np.ndarray)  # noqa: TID251 as above
         self._composers = [_composer(weights, bank) for weights, bank in layers]
         self._kept: OrderedDict[str, Weights] = OrderedDict()
 

@@ -1,7 +1,7 @@
 """Both clients against servers that refuse, break, hang or are no service at all."""
 
 import inspect
-import pickle
+import pickle  # noqa: TID251 errors travel between processes, which is claimed here
 from collections.abc import Callable
 from typing import Any
 

@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     """Names of tasks, comma-separated, whose composed weights are at hand before the service is
     ready, and stay whatever else is asked for; each version that replaces one is pinned in its
     place. Where cache_bytes cannot hold them all the start is refused."""
-    redis_url: RedisDsn | None = None
+    redis_url: RedisDsn | None = Field(default=None, repr=False)
     """Redis for composed weights, shared between processes. None: cached in the process only."""
     redis_timeout_ms: float = Field(default=50, gt=0, le=10_000)
     """A Redis call that takes longer counts as a miss."""

@@ -5,6 +5,7 @@ Nothing that it says of what is wrong repeats a value: somebody may have put a s
 
 import hashlib
 import json
+import re
 import secrets
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +18,7 @@ Scope = Literal["predict", "publish", "admin"]
 
 _SECRET_START = "impress_"  # noqa: S105 so that scanners for lost secrets can know one
 _SECRET_BYTES = 32
+LOOKS_LIKE_A_SECRET = re.compile(rf"{_SECRET_START}[A-Za-z0-9_-]{{43}}")
 
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -1,6 +1,7 @@
 """The process's one log: a JSON object a line, or columns for people; uvicorn's lines as well.
 
-Tracebacks never show the values of variables, which may be a caller's data or a password.
+Tracebacks never show the values of variables, which may be a caller's data or a password; what
+looks like a key is shown nowhere.
 """
 
 import logging
@@ -11,6 +12,8 @@ from typing import Literal
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from service.access.key_file import LOOKS_LIKE_A_SECRET
 
 AUDIT_LOG = "service.audit"
 """The logger of what is written down of changes."""
@@ -61,9 +64,18 @@ def log_formatter(as_json: bool) -> logging.Formatter:
             structlog.stdlib.add_logger_name,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _without_repetition,
+            _without_keys,
         ],
         processors=written,
     )
+
+
+def _without_keys(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    # Some put a key where it does not belong: into a query, which the access log shows.
+    for name, said in event.items():
+        if isinstance(said, str):
+            event[name] = LOOKS_LIKE_A_SECRET.sub("(a key)", said)
+    return event
 
 
 def _without_repetition(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

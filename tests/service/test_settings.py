@@ -14,6 +14,15 @@ def test_loopback_needs_no_permission(host: str) -> None:
     assert Settings(host=host).host == host
 
 
+@pytest.mark.parametrize(
+    "url", ["redis://x:secret@localhost/0", "redis://localhost/0?password=secret"]
+)
+def test_settings_that_are_shown_hide_the_password(url: str) -> None:
+    settings = Settings.model_validate({"redis_url": url})
+    assert "secret" in str(settings.redis_url)
+    assert "secret" not in repr(settings) + str(settings)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
 def test_other_addresses_are_refused_unless_allowed_in_so_many_words(host: str) -> None:
     with pytest.raises(ValidationError, match="ALLOW_UNAUTHENTICATED"):

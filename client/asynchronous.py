@@ -66,20 +66,34 @@ class AsyncClient:
         await self._http.aclose()
 
     async def predict(
-        self, inputs: Inputs, task: str | None = None, *, timeout_seconds: float | None = None
+        self,
+        inputs: Inputs,
+        task: str | None = None,
+        version: str | None = None,
+        *,
+        timeout_seconds: float | None = None,
     ) -> Prediction:
         """A label for each row, or for a picture; without a task the service infers it.
+
+        Without a version of the task the live one answers, or its canary.
 
         `inputs` is `[n, ...]` or one row of intensities in 0..1, or a Pillow image. What comes
         later than `timeout_seconds`, the client's own unless given here, is not computed.
         """
-        return await self._sent(prediction_calls.predict(inputs, task), timeout_seconds)
+        return await self._sent(prediction_calls.predict(inputs, task, version), timeout_seconds)
 
     async def probabilities(
-        self, rows: RowsLike, task: str | None = None, *, timeout_seconds: float | None = None
+        self,
+        rows: RowsLike,
+        task: str | None = None,
+        version: str | None = None,
+        *,
+        timeout_seconds: float | None = None,
     ) -> Probabilities:
         """Every class's probability for each row, in binary both ways."""
-        return await self._sent(prediction_calls.probabilities(rows, task), timeout_seconds)
+        return await self._sent(
+            prediction_calls.probabilities(rows, task, version), timeout_seconds
+        )
 
     async def row_length(self) -> int:
         """How many numbers a row has, whatever its task."""
@@ -89,7 +103,7 @@ class AsyncClient:
         """Upload a task artifact (safetensors); it answers from the next request on."""
         return await self._sent(task_calls.push(task, artifact))
 
-    async def page(self, limit: int = 100, cursor: str = "") -> TaskPage:
+    async def page(self, limit: int = 100, cursor: str = "", names: Sequence[str] = ()) -> TaskPage:
         """At most `limit` tasks, of those whose names come after `cursor`."""
         return await self._sent(task_calls.page(limit, cursor))
 

@@ -49,7 +49,7 @@ _MODEL = TypeAdapter(_Model)
 _INFERENCE = TypeAdapter(Inference)
 
 
-def predict(inputs: Inputs, task: str | None) -> Call[Prediction]:
+def predict(inputs: Inputs, task: str | None, version: str | None = None) -> Call[Prediction]:
     """A label for each row, or for a picture.
 
     Rows of a named task go as `probabilities`, in binary both ways; the short way has what that has
@@ -57,7 +57,8 @@ def predict(inputs: Inputs, task: str | None) -> Call[Prediction]:
     """
     given = picture_or_rows(inputs)
     if task is not None and not isinstance(given, Picture):
-        return _labelled(probabilities(given, task))
+        return _labelled(probabilities(given, task, version))
+    _check_has_task(version, task)
     if isinstance(given, Picture):
         content, media, count = given.content, given.media_type, 1
     else:
@@ -77,19 +78,25 @@ def predict(inputs: Inputs, task: str | None) -> Call[Prediction]:
         labels = tuple(one.label for one in found)
         return Prediction(answer.task, answer.version, labels, probabilities, answer.inference)
 
+    params = {} if task is None else {"task": named(task)}
+    if version is not None:
+        params["version"] = version
     return Call(
         "POST",
         "/v1/predict",
         read,
-        params={} if task is None else {"task": named(task)},
+        params=params,
         headers={"Content-Type": media},
         content=content,
         has_deadline=True,
     )
 
 
-def probabilities(rows: RowsLike, task: str | None) -> Call[Probabilities]:
+def probabilities(
+    rows: RowsLike, task: str | None, version: str | None = None
+) -> Call[Probabilities]:
     """Every class's probability for each row, in binary both ways."""
+    _check_has_task(version, task)
     given = rows_of(rows)
     content, headers = encoded(given, ("probabilities", "labels"))
     model = _INFERRED if task is None else quote(named(task), safe="")
@@ -112,8 +119,15 @@ def probabilities(rows: RowsLike, task: str | None) -> Call[Probabilities]:
             )
         return Probabilities(found, document.get("model_version"), labels, values, inference)
 
+    if version is not None:
+        model += f"/versions/{quote(version, safe='')}"
     path = f"/v2/models/{model}/infer"
     return Call("POST", path, read, headers=headers, content=content, has_deadline=True)
+
+
+def _check_has_task(version: str | None, task: str | None) -> None:
+    if version is not None and task is None:
+        raise InvalidInput("expected the task that the version is of, got none")
 
 
 def _labelled(call: Call[Probabilities]) -> Call[Prediction]:

@@ -28,6 +28,8 @@ class PredictRequest(Wire):
 
     task: str | None = None
     """The task's name. Left out, the task of all rows together is inferred."""
+    version: str | None = None
+    """Of the task, by its content hash. Left out, the live one answers, or the task's canary."""
     inputs: Any = Field(json_schema_extra=_ROWS)
     """A list of rows; a row is the pixels' intensities in 0..1, channels first, row-major."""
     method: Method = "auto"

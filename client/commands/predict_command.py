@@ -21,6 +21,10 @@ def predict(
         str | None,
         typer.Option("--task", "-t", help="The task; else the file's, else it is inferred."),
     ] = None,
+    version: Annotated[
+        str | None,
+        typer.Option("--version", help="Of the task; else the live one answers, or its canary."),
+    ] = None,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
     timeout: Timeout = 30,
@@ -35,7 +39,7 @@ def predict(
         samples = [(file, read_sample(file, client.row_length)) for file in files]
         for file, sample in samples:
             named = task if task is not None else sample.task
-            predictions.append((file, client.predict(sample.inputs, named)))
+            predictions.append((file, client.predict(sample.inputs, named, version)))
     if as_json:
         named_files = [{"file": str(file), "prediction": one} for file, one in predictions]
         print_json(named_files[0]["prediction"] if len(files) == 1 else named_files)

@@ -34,11 +34,14 @@ from service.schemas import (
 )
 from service.settings import Settings
 
+Named = tuple[str | None, str | None]
+"""A task and a version of it."""
+
 _SHOWN_CANDIDATES = 5
 _PICTURES = ("image/png", "image/jpeg")
 _FORM = {
     "type": "object",
-    "properties": {"file": BINARY, "task": {"type": "string"}},
+    "properties": {"file": BINARY, "task": {"type": "string"}, "version": {"type": "string"}},
     "required": ["file"],
 }
 
@@ -62,32 +65,37 @@ def predict_router(engine: Engine, settings: Settings) -> APIRouter:
         )
         | PREDICT_PARAMETERS,
     )
-    async def predict(request: Request, task: str | None = None) -> Response:
+    async def predict(
+        request: Request, task: str | None = None, version: str | None = None
+    ) -> Response:
         terms = terms_of(request.scope, settings.request_timeout_ms)
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         method: Method = "auto"
+        named: Named = (None, None)
         if media == "application/json":
             body = parsed_body(await request.body(), PredictRequest)
-            task, method = body.task if body.task is not None else task, body.method
+            named, method = (body.task, body.version), body.method
             rows = checked_rows(body.inputs, preprocessing.row_length, settings.max_request_rows)
         elif media in _PICTURES:
             pixels = settings.max_image_pixels
             data = await request.body()
             rows = await asyncio.to_thread(row_from_image, data, preprocessing, pixels)
         elif media == "multipart/form-data":
-            form_task, rows = await _row_from_form(request, preprocessing, settings)
-            task = form_task if form_task is not None else task
+            named, rows = await _row_from_form(request, preprocessing, settings)
         else:
             raise UnsupportedMedia(
                 "expected application/json, application/octet-stream, image/png, image/jpeg or "
                 f"multipart/form-data, got {media or 'no content type'}"
             )
+        task = task if named[0] is None else named[0]
+        version = version if named[1] is None else named[1]
+        check_has_task(version, task)
         request.scope["task"] = task
         with WhileCallerWaits(request.receive):
             if task is None:
                 prediction = await engine.predictor.infer(rows, method, terms)
             else:
-                prediction = await engine.predictor.predict(task, rows, terms)
+                prediction = await engine.predictor.predict(task, rows, terms, version)
         answer = predict_response(prediction)
         return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
 
@@ -96,21 +104,29 @@ def predict_router(engine: Engine, settings: Settings) -> APIRouter:
 
 async def _row_from_form(
     request: Request, preprocessing: Preprocessing, settings: Settings
-) -> tuple[str | None, NDArray[np.float32]]:
+) -> tuple[Named, NDArray[np.float32]]:
     async with request.form(max_files=1, max_fields=4) as form:
-        unknown = set(form) - {"file", "task"}
+        unknown = set(form) - {"file", "task", "version"}
         if unknown:
             raise InvalidInput(
-                f"expected the fields file and task, got {', '.join(sorted(unknown))}"
+                f"expected the fields file, task and version, got {', '.join(sorted(unknown))}"
             )
-        file, task = form.get("file"), form.get("task")
+        file, task, version = form.get("file"), form.get("task"), form.get("version")
         if not isinstance(file, UploadFile):
             raise MalformedRequest("expected a PNG or JPEG image as the form's field file")
-        if isinstance(task, UploadFile):
-            raise InvalidInput("task: expected a name, got a file")
+        if isinstance(task, UploadFile) or isinstance(version, UploadFile):
+            raise InvalidInput("task and version: expected names, got a file")
         data, pixels = await file.read(), settings.max_image_pixels
         row = await asyncio.to_thread(row_from_image, data, preprocessing, pixels)
-    return task, row
+    return (task, version), row
+
+
+def check_has_task(version: str | None, task: str | None) -> None:
+    """Raises `InvalidInput` where a version of no task is named."""
+    if version is not None and task is None:
+        raise InvalidInput(
+            f"version: expected the task that it is of too, got {version[:80]!r} alone"
+        )
 
 
 def predict_response(prediction: Prediction) -> PredictResponse:

@@ -9,7 +9,7 @@ from service.connections.raw_calls import OCTETS, RawAnswer, RawCall, RawRequest
 from service.engine.engine import Engine
 from service.engine.predictor import Prediction
 from service.errors import InvalidInput
-from service.routes.predict import predict_response
+from service.routes.predict import check_has_task, predict_response
 from service.rows import raw_rows
 from service.settings import Settings
 
@@ -22,7 +22,7 @@ def raw_predict_route(engine: Engine, settings: Settings) -> RawRoute:
     row_length = engine.network.manifest.preprocessing.row_length
 
     def read(request: RawRequest) -> RawCall:
-        task, output = _asked_for(request.query)
+        task, version, output = _asked_for(request.query)
         wants_raw = OCTETS in request.headers.get(b"accept", b"")
         if wants_raw and task is None:
             raise InvalidInput(
@@ -30,13 +30,15 @@ def raw_predict_route(engine: Engine, settings: Settings) -> RawRoute:
                 "application/json"
             )
         rows = raw_rows(request.body, row_length, settings.max_request_rows)
-        return RawCall(task, rows, _RAW_ANSWERS[output] if wants_raw else _in_json)
+        check_has_task(version, task)
+        answer = _RAW_ANSWERS[output] if wants_raw else _in_json
+        return RawCall(task, rows, answer, version=version)
 
     return RawRoute("/v1/predict", read)
 
 
 @lru_cache(maxsize=1024)
-def _asked_for(query: bytes) -> tuple[str | None, str]:
+def _asked_for(query: bytes) -> tuple[str | None, str | None, str]:
     said = query.decode("latin-1")
     if "&" in said or "%" in said or "+" in said:
         given = dict(parse_qsl(said, keep_blank_values=True))
@@ -46,7 +48,7 @@ def _asked_for(query: bytes) -> tuple[str | None, str]:
     output = given.get("output", "probabilities")
     if output not in _RAW_ANSWERS:
         raise InvalidInput(f"output: expected probabilities or logits, got {output[:40]!r}")
-    return given.get("task"), output
+    return given.get("task"), given.get("version"), output
 
 
 def _in_json(prediction: Prediction) -> RawAnswer:

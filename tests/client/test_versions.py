@@ -1,8 +1,10 @@
 """Both clients on a task's versions, against the real service."""
 
 from collections.abc import Iterator
+from operator import methodcaller
 
 import pytest
+from PIL import Image
 
 from client.blocking import Client
 from client.errors import Conflict, InvalidInput, NotFound
@@ -12,6 +14,7 @@ from tests.client.conftest import Ask
 from tests.service.artifacts import MakeArtifact
 
 ROW = [[0.5] * 20]
+PICTURE = Image.new("L", (5, 4), 99)
 
 
 @pytest.fixture
@@ -41,6 +44,22 @@ def test_a_rollback_goes_to_the_version_before_and_back(
         ask(service_url, lambda client: client.rollback("mine", "0" * 64))
     with pytest.raises(InvalidInput, match="no version but the live one"):
         ask(service_url, lambda client: client.rollback("task-0"))
+
+
+def test_a_version_that_is_named_answers_rows_and_pictures(
+    ask: Ask, service_url: str, two: tuple[TaskArtifact, ...]
+) -> None:
+    for version in (one.content_hash for one in two):
+        for inputs in (ROW, PICTURE):
+            predict = methodcaller("predict", inputs, "mine", version)
+            assert ask(service_url, predict).version == version
+        every = ask(service_url, methodcaller("probabilities", ROW, "mine", version))
+        assert every.version == version
+    with pytest.raises(NotFound):
+        ask(service_url, lambda client: client.predict(ROW, "mine", "0" * 64))
+    for inputs in (ROW, PICTURE):
+        with pytest.raises(InvalidInput, match="expected the task"):
+            ask(service_url, methodcaller("predict", inputs, None, "0" * 64))
 
 
 def test_a_rollback_of_what_others_replaced_meanwhile_is_a_conflict(

@@ -1,5 +1,6 @@
 """`/v1/tasks` through the whole application: conditions, versions, aliases, trials, warmth."""
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from model_store.store import Store
@@ -225,6 +227,48 @@ def test_earlier_version_answers_by_its_name_on_every_way_in(
         "/v2/models/auto/versions/1/infer",
     ):
         assert client.post(path, json=body).status_code == 404
+
+
+def picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (5, 4), 99).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "way", ["json", "json and query", "raw", "raw, answered raw", "picture", "form"]
+)
+def test_earlier_version_answers_the_short_way_too(
+    client: TestClient, make_artifact: MakeArtifact, way: str
+) -> None:
+    def ask(task: str | None, version: str | None) -> httpx2.Response:
+        named = {"task": task, "version": version}
+        query = {name: said for name, said in named.items() if said is not None}
+        match way:
+            case "json":
+                body = {"inputs": [[0.5] * 20]} | named
+                return client.post("/v1/predict", json=body)
+            case "json and query":
+                return client.post("/v1/predict", json={"inputs": [[0.5] * 20]}, params=query)
+            case "picture":
+                headers = {"Content-Type": "image/png"}
+                return client.post("/v1/predict", content=picture(), headers=headers, params=query)
+            case "form":
+                return client.post("/v1/predict", files={"file": picture()}, data=query)
+        headers = {"Content-Type": "application/octet-stream"}
+        if way == "raw, answered raw":
+            headers["Accept"] = "application/octet-stream"
+        rows = np.full((1, 20), 0.5, np.float32).tobytes()
+        return client.post("/v1/predict", content=rows, headers=headers, params=query)
+
+    before = ask("task-0", None).content
+    own = make_artifact(0).content_hash
+    put(client, make_artifact(51))
+    assert ask("task-0", None).content != before
+    assert ask("task-0", own).content == before
+    assert ask("task-1", own).status_code == 404
+    assert ask("task-0", "../..").status_code == 404
+    assert ask(None, own).status_code == 422
 
 
 def test_versions_are_listed_read_and_deleted_but_for_the_live_one(

@@ -39,6 +39,15 @@ def test_the_task_of_the_command_line_counts_more_than_the_files(
     assert document(impress("predict", sample, "--task", "task-2", "--json"))["task"] == "task-2"
 
 
+def test_a_version_of_the_task_can_be_named(
+    impress: Impress, service_url: str, sample: Path
+) -> None:
+    with Client(service_url) as client:
+        live = client.show("task-1").version
+    assert document(impress("predict", sample, "--version", live, "--json"))["version"] == live
+    assert impress("predict", sample, "--version", "0" * 64).exit_code == 3
+
+
 def test_a_picture_and_raw_numbers_are_predicted_on_without_a_task(
     impress: Impress, tmp_path: Path
 ) -> None:

@@ -1,7 +1,7 @@
 """The client for asyncio: `AsyncClient`, which is `client.blocking` with `await`."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -104,8 +104,8 @@ class AsyncClient:
         return await self._sent(task_calls.push(task, artifact))
 
     async def page(self, limit: int = 100, cursor: str = "", names: Sequence[str] = ()) -> TaskPage:
-        """At most `limit` tasks, of those whose names come after `cursor`."""
-        return await self._sent(task_calls.page(limit, cursor))
+        """At most `limit` tasks after `cursor`'s; of these names alone, where there are any."""
+        return await self._sent(task_calls.page(limit, cursor, names))
 
     async def tasks(self) -> AsyncIterator[Task]:
         """Every task in order of their names, fetched a page at a time."""

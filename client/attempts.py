@@ -5,7 +5,7 @@ So the blocking and the asynchronous client are the same but for an `await`.
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -39,7 +39,7 @@ class Call(Generic[Result]):
     method: str
     path: str
     read: Callable[[httpx2.Response], Result]
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
     has_deadline: bool = False

@@ -4,7 +4,7 @@ Not for several processes after a fork; for several threads, yes.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -105,8 +105,8 @@ class Client:
         return self._sent(task_calls.push(task, artifact))
 
     def page(self, limit: int = 100, cursor: str = "", names: Sequence[str] = ()) -> TaskPage:
-        """At most `limit` tasks, of those whose names come after `cursor`."""
-        return self._sent(task_calls.page(limit, cursor))
+        """At most `limit` tasks after `cursor`'s; of these names alone, where there are any."""
+        return self._sent(task_calls.page(limit, cursor, names))
 
     def tasks(self) -> Iterator[Task]:
         """Every task in order of their names, fetched a page at a time."""

@@ -1,13 +1,10 @@
-"""Which of some tasks are asked for most: their own counts, asked one by one, so of a few only."""
+"""Which of some tasks are asked for most: their own counts, a page of them at a look."""
 
 import time
 from dataclasses import dataclass
 
 from client.blocking import Client
-from client.errors import NotFound
-
-_LIST_EVERY = 15
-"""Looks; a list of very many tasks costs the service more than a few of them."""
+from client.results import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +22,12 @@ class HotTasks:
         self._client = client
         self._most = most
         self._names = names
-        self._named = bool(names)
-        self._looks = 0
         self._before: dict[str, tuple[str, int]] = {}
         self._looked = time.monotonic()
 
     def look(self) -> tuple[HotTask, ...]:
         """The busiest first; the first look only counts."""
-        if self._looks % _LIST_EVERY == 0 and self._most and not self._named:
-            page = self._client.page(limit=self._most)
-            self._names = tuple(one.task for one in page.tasks)
-        self._looks += 1
-        counts = {}
-        for name in self._names:
-            try:
-                details = self._client.show(name)
-            except NotFound:  # deleted meanwhile
-                continue
-            counts[name] = (details.version, details.rows_predicted)
+        counts = {one.task: (one.version, one.rows_predicted) for one in self._tasks()}
         looked = time.monotonic()
         seconds, self._looked = looked - self._looked, looked
         before, self._before = self._before, counts
@@ -51,6 +36,10 @@ class HotTasks:
         }
         hot = [HotTask(name, rows / seconds) for name, rows in grown.items() if rows]
         return tuple(sorted(hot, key=lambda one: -one.rows_per_second))
+
+    def _tasks(self) -> tuple[Task, ...]:
+        most = len(self._names) if self._names else self._most
+        return self._client.page(limit=most, names=self._names).tasks if most else ()
 
 
 def _grown(before: tuple[str, int], now: tuple[str, int]) -> int:

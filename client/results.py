@@ -66,6 +66,8 @@ class Task:
     task: str
     version: str
     kind: str
+    rows_predicted: int
+    """By the process that was asked, since it started or the task was replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,6 @@ class TaskDetails(Task):
     tensor_bytes: int
     held_out_accuracy: float | None
     provenance: Mapping[str, str | int | float]
-    rows_predicted: int
-    """By the process that was asked, since it started or the task was replaced."""
 
 
 @dataclass(frozen=True, slots=True)

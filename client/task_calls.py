@@ -1,5 +1,6 @@
 """The requests about tasks, and how their answers are read. Sends nothing."""
 
+from collections.abc import Sequence
 from urllib.parse import quote
 
 import httpx2
@@ -30,9 +31,13 @@ def push(task: str, artifact: bytes) -> Call[Pushed]:
     )
 
 
-def page(limit: int, cursor: str) -> Call[TaskPage]:
-    """Tasks after the cursor's."""
-    params = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
+def page(limit: int, cursor: str, names: Sequence[str] = ()) -> Call[TaskPage]:
+    """Tasks after the cursor's; of these names alone, where there are any."""
+    params: dict[str, str | list[str]] = {"limit": str(limit)}
+    if cursor:
+        params["cursor"] = cursor
+    if names:
+        params["task"] = list(names)
     return Call("GET", "/v1/tasks", lambda answer: answer_as(_PAGE, answer), params=params)
 
 

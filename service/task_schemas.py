@@ -9,6 +9,7 @@ from pydantic import Field
 from model_store.task_artifact import TaskKind
 from service.schemas import Wire
 
+_TASK = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 _HASH = r"^[0-9a-f]{64}$"
 
 
@@ -21,6 +22,8 @@ class TaskSummary(Wire):
     kind: TaskKind
     """Coefficients over the bank, a supermask, or a hybrid: a supermask of its own in the last
     layer and coefficients in all others."""
+    rows_predicted: int
+    """By this process, since it started or the task was replaced."""
 
 
 class TaskList(Wire):
@@ -52,8 +55,6 @@ class TaskDetails(TaskSummary):
     provenance: dict[str, str | int | float]
     """Its data, and what of its recipe differs from the trainer's defaults; empty, as the accuracy
     is null, where this version is gone from the store."""
-    rows_predicted: int
-    """By this process, since it started or the task was replaced."""
     last_predicted: datetime | None
     """When this process last predicted with it, to the second."""
     composed: bool
@@ -127,7 +128,8 @@ class TaskWarmth(Wire):
 _TAG = r'(W/)?("[!#-+\--~]*"|[!#-+\--~]+)'
 _TAGS = rf"^(\*|{_TAG}(, ?{_TAG})*)$"
 
-TaskPath = Annotated[str, Path(json_schema_extra={"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"})]
+TaskPath = Annotated[str, Path(json_schema_extra={"pattern": _TASK})]
+TaskNames = Annotated[list[Annotated[str, Field(pattern=_TASK)]], Field(max_length=100)]
 VersionPath = Annotated[str, Path(json_schema_extra={"pattern": _HASH})]
 """Documented, and checked where they are used, so that what is wrong is said as everywhere else."""
 

@@ -40,8 +40,8 @@ def top(
         list[str] | None, typer.Option("--task", "-t", help="A task to watch; may be repeated.")
     ] = None,
     tasks: Annotated[
-        int, typer.Option(min=0, max=200, help="Else the first so many tasks by name.")
-    ] = 20,
+        int, typer.Option(min=0, max=1000, help="Else the first so many tasks by name.")
+    ] = 200,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
     timeout: Timeout = 5,
@@ -49,7 +49,7 @@ def top(
 ) -> None:
     """Show what a service does: rate, latency, batches, cache, task inference, hot tasks.
 
-    A task's use is asked for task by task, so only of those that are watched. With --json a line
+    How much a task is used is asked for those that are watched, in one request. With --json a line
     a look.
     """
     names = tuple(task or ())

@@ -24,12 +24,15 @@ from service.task_schemas import (
     CanaryShare,
     TaskDetails,
     TaskList,
+    TaskNames,
     TaskPath,
     TaskSummary,
     TaskWarmth,
 )
 
 _TASK = f"/v1/tasks/{{task:{PLAIN}}}"
+_MOST_LISTED = 1000
+"""At once; more are more pages."""
 _WARM_SECONDS = 60
 """More than composing takes, and what waits before it."""
 
@@ -41,9 +44,16 @@ def tasks_router(engine: Engine) -> APIRouter:
 
     @router.get("/v1/tasks", summary="List tasks in order of their names")
     async def list_tasks(
-        request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str = ""
+        request: Request,
+        task: Annotated[
+            TaskNames,
+            Query(default_factory=list, description="Only these, of those that there are."),
+        ],
+        limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 100,
+        cursor: str = "",
     ) -> TaskList:
-        tasks = registry.visible.snapshot(tenant_of(request.scope))
+        tenant = tenant_of(request.scope)
+        tasks = registry.visible.only(task, tenant) if task else registry.visible.snapshot(tenant)
         start = bisect_right(tasks, cursor, key=lambda task: task.name)
         page = tasks[start : start + limit]
         return TaskList(
@@ -126,7 +136,12 @@ def etag(version: str) -> str:
 
 
 def _summary(task: RegisteredTask) -> TaskSummary:
-    return TaskSummary(task=task.name, version=task.version, kind=task.kind)
+    return TaskSummary(
+        task=task.name,
+        version=task.version,
+        kind=task.kind,
+        rows_predicted=task.rows_predicted,
+    )
 
 
 def details(engine: Engine, task: RegisteredTask, record: TaskRecord | None) -> TaskDetails:
@@ -140,7 +155,6 @@ def details(engine: Engine, task: RegisteredTask, record: TaskRecord | None) -> 
         tensor_bytes=task.tensor_bytes,
         held_out_accuracy=None if record is None else record.held_out_accuracy,
         provenance={} if record is None else record.provenance,
-        rows_predicted=task.rows_predicted,
         last_predicted=None if last is None else datetime.fromtimestamp(last, UTC),
         composed=engine.cache.has(task.version),
         canary=(

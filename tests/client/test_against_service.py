@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from operator import methodcaller
 from pathlib import Path
 
 import httpx2
@@ -157,6 +158,21 @@ def test_tasks_are_listed_in_pages_and_all_together(service_url: str, ask: Ask) 
     assert [one.task for one in rest.tasks] == ["task-3"]
     assert rest.next_cursor is None
     assert all(isinstance(one, Task) for one in first.tasks)
+
+
+def test_tasks_of_some_names_come_in_one_answer_with_how_much_they_were_used(
+    service_url: str, ask: Ask
+) -> None:
+    names = ["task-3", "nobody", "task-1", "task-3"]
+    before = ask(service_url, lambda client: client.page(names=names)).tasks
+    assert [one.task for one in before] == ["task-1", "task-3"]
+    ask(service_url, lambda client: client.predict(ROWS, "task-3"))
+    after = ask(service_url, lambda client: client.page(names=names)).tasks
+    assert after[0] == before[0]
+    assert after[1].rows_predicted == before[1].rows_predicted + len(ROWS)
+    for wrong in (["with~mark"], ["a"] * 101):
+        with pytest.raises(InvalidRequest):
+            ask(service_url, methodcaller("page", names=wrong))
 
 
 def test_the_service_says_what_it_is_and_how_it_is(ask: Ask, service_url: str) -> None:

@@ -4,7 +4,7 @@ A caller without a tenant sees the shared ones alone. Knows no keys.
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 
 from model_store.errors import UnknownTask
@@ -64,6 +64,14 @@ class VisibleTasks:
                 del self._own_too[next(iter(self._own_too))]
         self._own_too[tenant] = found
         return found
+
+    def only(self, names: Iterable[str], tenant: str | None) -> Tasks:
+        """Those of these names that there are, each once, in order of their names."""
+        found = {}
+        for name in names:
+            if TENANT_MARK not in name:
+                found[name] = self._live.find(self.name(name, tenant))
+        return tuple(task for _, task in sorted(found.items()) if task is not None)
 
     def left_out(self, tenant: str | None) -> Mapping[str, str]:
         """What cannot serve of what the tenant would see, by its clients' name, and why."""

@@ -65,3 +65,13 @@ def test_a_name_with_the_mark_reaches_nothing(
         for name in ("acme~private", "~shared", "private~"):
             with pytest.raises(UnknownTask):
                 visible.get(name, tenant)
+
+
+def test_tasks_asked_for_by_their_names_are_those_that_the_tenant_sees(
+    live: LiveTasks, network: FrozenNetwork, make_artifact: MakeArtifact
+) -> None:
+    take(live, network, make_artifact, "a", "b", "acme~b", "acme~c", "zeta~d")
+    visible = VisibleTasks(live)
+    names = ["d", "c", "b", "a", "b", "acme~c", "nobody"]
+    assert [task.task_id for task in visible.only(names, "acme")] == ["a", "acme~b", "acme~c"]
+    assert [task.task_id for task in visible.only(names, None)] == ["a", "b"]

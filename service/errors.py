@@ -5,6 +5,7 @@ ServiceError
 ├── InvalidInput           understood, but with values that cannot be predicted on
 ├── Unauthenticated        no key, or none that is good
 ├── Forbidden              a good key, without the scope for this
+│   └── TooManyTasks       with it, and as many tasks as it may publish
 ├── QuotaExceeded          a good key, which has asked for all that it may for now
 ├── NotHere                served on another port
 ├── UnsupportedMedia       a content type that this route does not take
@@ -39,6 +40,10 @@ class Unauthenticated(ServiceError):
 
 class Forbidden(ServiceError):
     """The key is good, and has none of the scopes that this asks for."""
+
+
+class TooManyTasks(Forbidden):
+    """There are as many tasks as the key may publish; replacing one is allowed."""
 
 
 class QuotaExceeded(ServiceError):

@@ -39,6 +39,9 @@ def add(
     requests_per_second: Annotated[float | None, typer.Option(help="None: unbounded.")] = None,
     rows_per_second: Annotated[float | None, typer.Option(help="None: unbounded.")] = None,
     burst_seconds: Annotated[float, typer.Option(help="So much at once, in seconds of both.")] = 1,
+    most_tasks: Annotated[
+        int | None, typer.Option(help="Of its tenant, when it publishes another. None: unbounded.")
+    ] = None,
     expires: Annotated[datetime | None, typer.Option(help="Good until then, in UTC.")] = None,
 ) -> None:
     """Make a key and print its secret."""
@@ -52,6 +55,7 @@ def add(
         "requests_per_second": requests_per_second,
         "rows_per_second": rows_per_second,
         "burst_seconds": burst_seconds,
+        "most_tasks": most_tasks,
         "expires": None if expires is None else f"{expires.isoformat()}Z",
     }
     _write(file, [*(key.model_dump() for key in keys), record])

@@ -36,6 +36,7 @@ class KeyRecord(BaseModel):
     requests_per_second: float | None = Field(default=None, gt=0, le=1e9)
     rows_per_second: float | None = Field(default=None, gt=0, le=1e9)
     burst_seconds: float = Field(default=1, gt=0, le=3600)
+    most_tasks: int | None = Field(default=None, ge=0, le=1_000_000_000)
     expires: AwareDatetime | None = None
 
     @model_validator(mode="after")

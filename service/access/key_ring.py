@@ -27,6 +27,8 @@ class Key:
     expires: float
     """In seconds since 1970."""
     allowance: KeyAllowance
+    most_tasks: int | None = None
+    """That its tenant, or all who have none together, may have when it publishes another."""
 
 
 class KeyRing:
@@ -85,4 +87,4 @@ def check_scope(key: Key, needs: frozenset[Scope]) -> None:
 def _key(record: KeyRecord, allowance: KeyAllowance) -> Key:
     by = f"key {record.name}" if record.tenant is None else f"tenant {record.tenant}"
     expires = inf if record.expires is None else record.expires.timestamp()
-    return Key(record.name, record.scopes, record.tenant, by, expires, allowance)
+    return Key(record.name, record.scopes, record.tenant, by, expires, allowance, record.most_tasks)

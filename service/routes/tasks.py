@@ -9,7 +9,7 @@ from structlog.contextvars import bound_contextvars
 
 from model_store.task_names import stored_name
 from model_store.task_record import TaskRecord
-from service.access.tenants import tenant_of
+from service.access.tenants import check_room, tenant_of
 from service.engine.engine import Engine
 from service.engine.registry.task_table import RegisteredTask
 from service.routes.plain_names import PLAIN
@@ -87,8 +87,14 @@ def tasks_router(engine: Engine) -> APIRouter:
         conditions = Preconditions(request.headers)
         stored = stored_name(tenant_of(request.scope), task)
         parts = await upload(request)
+
+        def accept(current: str | None, wanted: str) -> None:
+            conditions.check(current, wanted)
+            if current is None:
+                check_room(request.scope, registry.beside(stored))
+
         with bound_contextvars(request_id=request.scope["request_id"]):
-            registered, created = await registry.publish(stored, parts, conditions.check)
+            registered, created = await registry.publish(stored, parts, accept)
         response.status_code = 201 if created else 200
         response.headers["ETag"] = etag(registered.version)
         response.headers["Location"] = f"/v1/tasks/{task}"

@@ -4,12 +4,13 @@ Each task changes at once: whoever asks gets its earlier version or the new one.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 
 from model_store.entry_names import CANARY, beside_entry, is_task, parted
 from model_store.errors import StoreError, UnknownTask
-from model_store.task_names import name_for_clients
+from model_store.task_names import name_for_clients, parted_name
 from service.engine.registry.canaries import Canaries, ServingCanary
 from service.engine.registry.held_versions import HeldVersions
 from service.engine.registry.task_table import RegisteredTask
@@ -47,6 +48,7 @@ class LiveTasks:
         self.canaries = Canaries()
         self.held = HeldVersions()
         self._unreadable: Mapping[str, str] = {}
+        self._of_tenant: Counter[str | None] = Counter()
         self._snapshot: tuple[RegisteredTask, ...] | None = None
         self._version = 0
 
@@ -72,6 +74,10 @@ class LiveTasks:
         """Of all tasks, those that are left out included, and of what is kept beside them."""
         canaries = (beside_entry(task_id, CANARY) for task_id in self.canaries)
         return (*self._tasks, *self._left_out, *canaries, *self.held.names())
+
+    def beside(self, task_id: str) -> int:
+        """How many other tasks its tenant has, those that are left out too; of a shared one's."""
+        return self._of_tenant[parted_name(task_id)[0]] - self._has(task_id)
 
     def version_of(self, task_id: str) -> str | None:
         """The content hash of a task that serves."""
@@ -123,6 +129,7 @@ class LiveTasks:
         self._tell()
 
     def _take(self, name: str, found: RegisteredTask | ServingCanary | StoreError | None) -> bool:
+        had = self._has(name)
         if is_task(name):
             task = found if isinstance(found, RegisteredTask) else None
             changed = self._serve(name, task)
@@ -135,10 +142,16 @@ class LiveTasks:
         was_left_out = self._left_out.pop(name, None)
         if isinstance(found, StoreError):
             self._left_out[name] = str(found)
-            if str(found) == was_left_out:
+        if is_task(name):
+            self._of_tenant[parted_name(name)[0]] += self._has(name) - had
+        if isinstance(found, StoreError):
+            if self._left_out[name] == was_left_out:
                 return False
             _log.error("task %s is left out: %s", name, found)
         return changed or isinstance(found, StoreError) or was_left_out is not None
+
+    def _has(self, name: str) -> bool:
+        return name in self._tasks or name in self._left_out
 
     def _serve(self, task_id: str, task: RegisteredTask | None) -> bool:
         before = self._tasks.get(task_id)

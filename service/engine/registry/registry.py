@@ -114,6 +114,10 @@ class TaskRegistry:
         """The content hash of a tenant's own task, or a shared one; None where none serves."""
         return self._live.version_of(name if tenant is None else f"{tenant}{TENANT_MARK}{name}")
 
+    def beside(self, task_id: str) -> int:
+        """How many other tasks its tenant has; where it is a shared one, how many are shared."""
+        return self._live.beside(task_id)
+
     def get(self, task_id: str) -> RegisteredTask:
         """The live task of that name. Raises `UnknownTask`."""
         return self._live.get(task_id)

@@ -41,6 +41,8 @@ def keys(keys_file: Path) -> dict[str, Headers]:
         acme=scoped("predict", "publish", tenant="acme"),
         zeta=scoped("predict", "publish", tenant="zeta"),
         bare=scoped("predict", tenant="bare"),
+        full=scoped("publish", tenant="zeta", most_tasks=3),
+        full_too=scoped("publish", most_tasks=0),
         slow=scoped("predict", requests_per_second=0.01, burst_seconds=300),
         narrow=scoped("predict", tenant="acme", rows_per_second=0.01, burst_seconds=200),
     )

@@ -30,12 +30,13 @@ def hashes(path: Path, name: str) -> list[str]:
 def test_secret_of_a_new_key_is_printed_and_its_hash_is_kept(path: Path) -> None:
     asked = ("--scope", "predict", "--scope", "publish", "--tenant", "acme")
     limits = ("--rows-per-second", 50, "--burst-seconds", 2, "--expires", "2027-01-01")
-    secret = secret_of(run("add", path, "app", *asked, *limits))
+    secret = secret_of(run("add", path, "app", *asked, *limits, "--most-tasks", 7))
     assert hashes(path, "app") == [hash_of(secret)]
     (key,) = read_key_file(path).keys
     assert sorted(key.scopes) == ["predict", "publish"]
     assert key.tenant == "acme"
     assert (key.rows_per_second, key.requests_per_second, key.burst_seconds) == (50, None, 2)
+    assert key.most_tasks == 7
     assert str(key.expires) == "2027-01-01 00:00:00+00:00"
     assert secret not in path.read_text()
 

@@ -162,6 +162,49 @@ def test_raw_rows_count_as_others_do(client: TestClient, keys: dict[str, Headers
     assert client.post(url, headers=raw, content=ROWS.tobytes()).status_code == 429
 
 
+def test_a_tenant_that_has_all_tasks_it_may_can_replace_and_delete_but_not_add(
+    client: TestClient, keys: dict[str, Headers], make_artifact: MakeArtifact
+) -> None:
+    """Zeta begins with two, and the key that asks may publish a third."""
+
+    def put(name: str, seed: int, key: str = "full") -> int:
+        content = make_artifact(seed).content
+        return client.put(f"/v1/tasks/{name}", headers=keys[key], content=content).status_code
+
+    assert put("third", 21) == 201
+    before = listed(client, keys["zeta"])
+    content = make_artifact(22).content
+    refused = client.put("/v1/tasks/fourth", headers=keys["full"], content=content)
+    assert refused.status_code == 403
+    assert "fewer than 3 tasks" in refused.json()["detail"]
+    assert listed(client, keys["zeta"]) == before
+    assert put("third", 23) == 200
+    assert put("third", 23) == 200
+    assert client.delete("/v1/tasks/hidden", headers=keys["full"]).status_code == 204
+    assert put("fourth", 22) == 201
+    assert put("fifth", 24) == 403
+    # Another key of the tenant goes by its own number; the shared tasks are counted apart.
+    assert put("fifth", 24, "zeta") == 201
+    assert put("fresh", 25, "full_too") == 403
+    assert put("task-1", 25, "full_too") == 200
+
+
+def test_a_damaged_task_counts_and_can_be_mended_where_there_are_as_many_as_may_be(
+    tenants_store: Store,
+    keys_file: Path,
+    keys: dict[str, Headers],
+    make_artifact: MakeArtifact,
+) -> None:
+    tenants_store.publish("zeta~third", make_artifact(14))
+    damage_content(Path(str(tenants_store.files)), "zeta~hidden")
+    settings = Settings(store=Path(str(tenants_store.files)), keys_file=keys_file)
+    with TestClient(create_app(settings, Readiness())) as client:
+        for name, taken in (("fourth", False), ("hidden", True), ("fourth", False)):
+            content = make_artifact(22).content
+            answer = client.put(f"/v1/tasks/{name}", headers=keys["full"], content=content)
+            assert answer.status_code in ((200, 201) if taken else (403,))
+
+
 def test_without_keys_everyone_shares(tenants_store: Store) -> None:
     app: Application = create_app(
         Settings(store=Path(str(tenants_store.files)), inference_margin_nats=0), Readiness()

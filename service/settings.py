@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     whatever else is asked for meanwhile; masks of a task's own need composed weights all the same.
     Where the bank's rows cannot mix, mixed stops the start."""
 
+    share_tasks: bool = True
+    """Whether processes of one user on this machine keep the tensors of tasks that they find at
+    their start once for all, in /dev/shm, while there is room there; beyond it each has its own."""
     cache_bytes: int = Field(default=256 * MEBIBYTE, ge=0)
     """Composed weights kept in the process, in bytes."""
     resident_bytes: int = Field(default=1024 * MEBIBYTE, gt=0)

@@ -3,6 +3,7 @@
 import gc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from masked_network.devices import chosen_device
@@ -20,6 +21,7 @@ from service.engine.paths.planner import Planner
 from service.engine.predictor import Predictor
 from service.engine.registry.follower import Follower
 from service.engine.registry.registry import TaskRegistry
+from service.engine.registry.shared_arrays import SharedArrays
 from service.engine.threads import use_threads_that_help
 from service.engine.tiers.composed_cache import ComposedCache
 from service.engine.tiers.fleet import Fleet, fleet_of, precision_of
@@ -33,6 +35,7 @@ from service.watching.telemetry import Telemetry
 _REQUESTS_A_TASK = 10
 """In a window of popularity, for each task that fits the cache, as TinyLFU has it."""
 _LEAST_WINDOW = 1024
+_MEMORY = Path("/dev/shm")  # noqa: S108 a folder of this user alone is made in it
 _ALLOCATIONS_BETWEEN_COLLECTIONS = 10_000
 
 
@@ -135,6 +138,7 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         (lambda: None) if fleet is None else fleet.nudges.tell,
         cache.drop,
         pinned.follow,
+        SharedArrays(_MEMORY) if settings.share_tasks else None,
     )
     follower = Follower(
         registry, settings.reconcile_seconds, settings.stale_seconds, telemetry.following

@@ -91,7 +91,7 @@ def tasks_router(engine: Engine) -> APIRouter:
         def accept(current: str | None, wanted: str) -> None:
             conditions.check(current, wanted)
             if current is None:
-                check_room(request.scope, registry.beside(stored))
+                check_room(request.scope, registry.visible.beside(stored))
 
         with bound_contextvars(request_id=request.scope["request_id"]):
             registered, created = await registry.publish(stored, parts, accept)

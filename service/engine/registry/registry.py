@@ -20,6 +20,7 @@ from model_store.task_record import TaskRecord
 from service.engine.registry.entries import Rows
 from service.engine.registry.examination import Examination, Parts
 from service.engine.registry.live_tasks import LiveTasks
+from service.engine.registry.shared_arrays import SharedArrays
 from service.engine.registry.store_thread import StoreThread
 from service.engine.registry.taking_over import TakingOver
 from service.engine.registry.task_table import RegisteredTask, TaskTable
@@ -45,7 +46,8 @@ class TaskRegistry:
 
     Names are the store's, with tenants; clients' names are for `visible`. `told` is called after
     each change that is made here, `dropped` with the content hash of each version that serves no
-    longer, `changed` with the live tasks whenever they are others.
+    longer, `changed` with the live tasks whenever they are others. Tensors that `load_all` finds
+    are put into `shared`.
     """
 
     def __init__(
@@ -56,12 +58,13 @@ class TaskRegistry:
         told: Callable[[], None] = lambda: None,
         dropped: Callable[[str], None] = lambda _: None,
         changed: Callable[[LiveTasks], None] = lambda _: None,
+        shared: SharedArrays | None = None,
     ) -> None:
         self._store = store
         self._thread = StoreThread(executor)
         self._told = told
         self._asked_for = telemetry.task_changes
-        self._table = TaskTable()
+        self._table = TaskTable(shared)
         self._live = LiveTasks(telemetry, dropped, changed)
         self.visible = VisibleTasks(self._live)
         self._changes = StoreChanges(store, self._live)
@@ -80,8 +83,9 @@ class TaskRegistry:
     def load_all(self) -> None:
         """Read every task of the store; what is damaged is told of and left out. Blocks."""
         changes = self._changes.since_last(thorough=False)
-        while taken := self._taking_over.some(changes, _SLICE):
-            self._live.take(taken)
+        with self._table.filling():
+            while taken := self._taking_over.some(changes, _SLICE):
+                self._live.take(taken)
         self._live.take_unreadable(self._store.unreadable())
 
     async def catch_up(self, thorough: bool) -> int:
@@ -113,10 +117,6 @@ class TaskRegistry:
     def version_of(self, tenant: str | None, name: str) -> str | None:
         """The content hash of a tenant's own task, or a shared one; None where none serves."""
         return self._live.version_of(name if tenant is None else f"{tenant}{TENANT_MARK}{name}")
-
-    def beside(self, task_id: str) -> int:
-        """How many other tasks its tenant has; where it is a shared one, how many are shared."""
-        return self._live.beside(task_id)
 
     def get(self, task_id: str) -> RegisteredTask:
         """The live task of that name. Raises `UnknownTask`."""

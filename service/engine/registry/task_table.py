@@ -5,78 +5,21 @@ task's `RegisteredTask`, and the row is free when that is gone.
 """
 
 import sys
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import time
-from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model_store.artifact_layout import ArtifactLayout, LaidOut, class_names
 from model_store.task_artifact import TaskKind
 from model_store.task_names import name_for_clients
-
-_HASH_BYTES = 32
-_LARGEST_BLOCK_BITS = 12
-
-
-class _Block:
-    """So many rows, allocated once, so that growing copies nothing."""
-
-    __slots__ = ("artifact_bytes", "columns", "hashes")
-
-    def __init__(self, layout: ArtifactLayout, rows: int) -> None:
-        self.columns: list[NDArray[Any]] = [
-            np.empty((rows, *place.shape), place.dtype) for place in layout.tensors
-        ]
-        self.hashes = np.empty((rows, _HASH_BYTES), np.uint8)
-        self.artifact_bytes = np.empty(rows, np.uint32)
-
-
-class _Rows:
-    """The rows of one layout, in blocks of 1, 1, 2, 4 and so on to 4,096, then of as many."""
-
-    __slots__ = ("__weakref__", "blocks", "free", "layout", "taken")
-
-    def __init__(self, layout: ArtifactLayout) -> None:
-        self.layout = layout
-        self.blocks: list[_Block] = []
-        self.taken = 0
-        # Appended to by whichever thread lets go of a task last.
-        self.free: deque[int] = deque()
-
-    def place(self, row: int) -> tuple[_Block, int]:
-        """The row's block, and which of its rows it is."""
-        if row >> _LARGEST_BLOCK_BITS:
-            block, within = divmod(row, 1 << _LARGEST_BLOCK_BITS)
-            return self.blocks[block + _LARGEST_BLOCK_BITS], within
-        bits = row.bit_length()
-        return self.blocks[bits], row - (1 << bits >> 1)
-
-    def write(self, laid_out: LaidOut) -> int:
-        """A row that was free, with the artifact's tensors."""
-        try:
-            row = self.free.popleft()
-        except IndexError:
-            row = self._new_row()
-        block, within = self.place(row)
-        for column, tensor in zip(block.columns, self.layout.tensors, strict=True):
-            column[within] = laid_out.tensor(tensor)
-        block.hashes[within] = np.frombuffer(laid_out.content_hash, np.uint8)
-        block.artifact_bytes[within] = len(laid_out.content)
-        return row
-
-    def _new_row(self) -> int:
-        row = self.taken
-        if row & (row - 1) == 0 or row & ((1 << _LARGEST_BLOCK_BITS) - 1) == 0:
-            self.blocks.append(_Block(self.layout, min(max(row, 1), 1 << _LARGEST_BLOCK_BITS)))
-        self.taken += 1
-        return row
+from service.engine.registry.shared_arrays import SharedArrays
+from service.engine.registry.task_rows import TaskRows
 
 
 class RegisteredTask:
@@ -84,7 +27,7 @@ class RegisteredTask:
 
     __slots__ = ("_classes", "_row", "_rows", "last_predicted", "rows_predicted", "task_id")
 
-    def __init__(self, task_id: str, classes: str, rows: _Rows, row: int) -> None:
+    def __init__(self, task_id: str, classes: str, rows: TaskRows, row: int) -> None:
         self.task_id = task_id
         self.rows_predicted = 0
         self.last_predicted: int | None = None
@@ -184,19 +127,47 @@ def stacked(tasks: Sequence[RegisteredTask]) -> StackedTasks:
 class TaskTable:
     """The arrays; written by one thread at a time, read by any."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: SharedArrays | None = None) -> None:
         # Held by its tasks alone: a mask of a size of its own leaves nothing behind.
-        self._rows: WeakValueDictionary[ArtifactLayout, _Rows] = WeakValueDictionary()
+        self._rows: WeakValueDictionary[ArtifactLayout, TaskRows] = WeakValueDictionary()
+        self._sealed: WeakSet[TaskRows] = WeakSet()
+        self._shared = shared
+        self._filled_into: SharedArrays | None = None
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """What is added meanwhile is shared with processes that add the same, and not read yet.
+
+        What is added later is this process's own, so that its rows can be used again.
+        """
+        self._filled_into = shared = self._shared
+        try:
+            yield
+        finally:
+            self._filled_into = None
+        if shared is not None:
+            for rows in list(self._rows.values()):
+                self._seal(rows, shared)
+            shared.sweep()
 
     def add(self, task_id: str, laid_out: LaidOut) -> RegisteredTask:
         """Copy an artifact's tensors to a row of their own."""
         rows = self._rows.get(laid_out.layout)
         if rows is None:
-            rows = self._rows[laid_out.layout] = _Rows(laid_out.layout)
+            rows = self._rows[laid_out.layout] = TaskRows(laid_out.layout)
         # Most tasks have their classes in common with others, and so the text that says them.
-        return RegisteredTask(task_id, sys.intern(laid_out.classes), rows, rows.write(laid_out))
+        added = RegisteredTask(task_id, sys.intern(laid_out.classes), rows, rows.write(laid_out))
+        shared = self._filled_into
+        if shared is not None and rows.may_end(laid_out.content_hash, shared.mean_bytes):
+            self._seal(rows, shared)
+        return added
+
+    def _seal(self, rows: TaskRows, shared: SharedArrays) -> None:
+        if shared.usable and rows.seal(shared):
+            del self._rows[rows.layout]
+            self._sealed.add(rows)
 
     @property
     def row_count(self) -> int:
         """Of all layouts, free rows too."""
-        return sum(rows.taken for rows in self._rows.values())
+        return sum(rows.taken for rows in (*self._rows.values(), *self._sealed))

@@ -73,6 +73,10 @@ class VisibleTasks:
                 found[name] = self._live.find(self.name(name, tenant))
         return tuple(task for _, task in sorted(found.items()) if task is not None)
 
+    def beside(self, stored: str) -> int:
+        """How many other tasks the tenant of a stored one has; of a shared one, how many are."""
+        return self._live.beside(stored)
+
     def left_out(self, tenant: str | None) -> Mapping[str, str]:
         """What cannot serve of what the tenant would see, by its clients' name, and why."""
         own, shared = {}, {}

@@ -1,12 +1,17 @@
+import gc
 import threading
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 import torch
 
-from model_store.artifact_layout import LayoutReader
+from model_store.artifact_layout import LaidOut, LayoutReader
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import KINDS, TaskArtifact, TaskKind
-from service.engine.registry.task_table import RegisteredTask, TaskTable
+from service.engine.registry.shared_arrays import SharedArrays
+from service.engine.registry.task_table import RegisteredTask, TaskTable, stacked
 from tests.service.artifacts import MakeArtifact
 
 
@@ -121,3 +126,91 @@ def test_readers_at_once_see_one_version_or_the_other_and_never_a_mixture(
     assert mixtures == []
     # One live, one being written, and at most one in the hands of each reader.
     assert table.row_count <= 6
+
+
+def filled(
+    tmp_path: Path, laid_out: LaidOut, numbers: Iterable[int]
+) -> tuple[TaskTable, list[RegisteredTask]]:
+    """A table that was filled with a task for each number, which is its hash and in its tensor."""
+    table = TaskTable(SharedArrays(tmp_path, mean_bytes=100 * laid_out.layout.tensor_bytes))
+    tasks = []
+    with table.filling():
+        for number in numbers:
+            content = bytearray(laid_out.content)
+            content[laid_out.tensors_start : laid_out.tensors_start + 4] = number.to_bytes(4)
+            content_hash = sha256(number.to_bytes(4)).digest()
+            one = laid_out._replace(content=bytes(content), content_hash=content_hash)
+            tasks.append(table.add(str(number), one))
+    return table, tasks
+
+
+def test_a_task_that_was_shared_is_what_it_is_by_itself(
+    tmp_path: Path, reader: LayoutReader, make_artifact: MakeArtifact
+) -> None:
+    like = make_artifact(1)
+    laid_out = reader.read(like.content, bytes.fromhex(like.content_hash))
+    table, tasks = filled(tmp_path, laid_out, range(3000))
+    assert len(list(tmp_path.glob("*/*"))) > 10
+    for number, task in enumerate(tasks):
+        assert task.task_id == str(number)
+        assert task.version == sha256(number.to_bytes(4)).hexdigest()
+        assert task.artifact_bytes == len(like.content)
+        found = task.tensors["coefficients"].numpy().tobytes()
+        assert found[:4] == number.to_bytes(4)
+        assert found[4:] == like.tensors["coefficients"].numpy().tobytes()[4:]
+    both = stacked([tasks[5], tasks[2999]]).tensors["coefficients"].numpy()
+    assert [one.tobytes()[:4] for one in both] == [n.to_bytes(4) for n in (5, 2999)]
+    assert table.row_count == 3000
+    del tasks, task, both
+    gc.collect()
+    assert list(tmp_path.glob("*/*")) == []
+    assert table.row_count == 0
+
+
+def test_tables_whose_tasks_differ_in_a_few_have_most_in_common(
+    tmp_path: Path, reader: LayoutReader, make_artifact: MakeArtifact
+) -> None:
+    """Filled at other times: since then one task was deleted, and others came to the end."""
+    like = make_artifact(1)
+    laid_out = reader.read(like.content, bytes.fromhex(like.content_hash))
+    first = filled(tmp_path, laid_out, range(3000))
+    before = {path.name for path in tmp_path.glob("*/*")}
+    later = [number for number in range(3000) if number != 700]
+    second = filled(tmp_path, laid_out, [*later, 3000, 3001])
+    own = {path.name for path in tmp_path.glob("*/*")} - before
+    # The block that lost a task, and the last.
+    assert 1 <= len(own) <= 3
+    assert len(before) > 10
+    assert {task.version for task in first[1]} - {task.version for task in second[1]} == {
+        sha256((700).to_bytes(4)).hexdigest()
+    }
+
+
+def test_where_nothing_can_be_shared_a_filled_table_is_as_any_other(
+    tmp_path: Path, reader: LayoutReader, make_artifact: MakeArtifact
+) -> None:
+    like = make_artifact(1)
+    laid_out = reader.read(like.content, bytes.fromhex(like.content_hash))
+    table, tasks = filled(tmp_path / "nowhere", laid_out, range(3000))
+    assert [task.version for task in tasks] == [
+        sha256(number.to_bytes(4)).hexdigest() for number in range(3000)
+    ]
+    tasks.pop(0)
+    tasks.append(added(table, reader, make_artifact(2)))
+    assert table.row_count == 3000
+
+
+def test_what_is_added_after_the_filling_is_the_tables_own(
+    tmp_path: Path, reader: LayoutReader, make_artifact: MakeArtifact
+) -> None:
+    like = make_artifact(1)
+    laid_out = reader.read(like.content, bytes.fromhex(like.content_hash))
+    table, tasks = filled(tmp_path, laid_out, range(1000))
+    files = sorted(tmp_path.glob("*/*"))
+    live = [added(table, reader, make_artifact(2))]
+    for seed in range(3, 40):
+        live[0] = added(table, reader, make_artifact(seed))
+        assert live[0].version == make_artifact(seed).content_hash
+    assert sorted(tmp_path.glob("*/*")) == files
+    assert table.row_count <= 1002
+    assert tasks[0].version == sha256(bytes(4)).hexdigest()

@@ -123,6 +123,8 @@ def _write(file: Path, records: list[dict[str, Any]]) -> None:
         first = error.errors(include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"][2:])
         raise typer.BadParameter(f"{where + ': ' if where else ''}{first['msg']}") from None
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     except OSError as error:
         raise typer.BadParameter(f"{file}: {error.strerror}") from None
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import secrets
+import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +19,7 @@ Scope = Literal["predict", "publish", "admin"]
 
 _SECRET_START = "impress_"  # noqa: S105 so that scanners for lost secrets can know one
 _SECRET_BYTES = 32
+_TOML = ".toml"
 LOOKS_LIKE_A_SECRET = re.compile(rf"{_SECRET_START}[A-Za-z0-9_-]{{43}}")
 
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -67,9 +69,11 @@ class KeyFile(BaseModel):
 
 
 def read_key_file(path: Path) -> KeyFile:
-    """What the file says. Raises `ValueError` with a sentence, or `OSError`."""
+    """What the file says, in TOML if its name ends so. Raises `ValueError` or `OSError`."""
     data = path.read_bytes()
     try:
+        if path.suffix == _TOML:
+            return KeyFile.model_validate(_document(path, data))
         return KeyFile.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
@@ -80,7 +84,12 @@ def read_key_file(path: Path) -> KeyFile:
 
 
 def write_key_file(path: Path, keys: KeyFile) -> None:
-    """Put the file in place whole, readable by its owner alone unless it is there already."""
+    """Put the file in place whole, readable by its owner alone unless it is there already.
+
+    Raises `ValueError` on one in TOML, whose comments it would lose, or `OSError`.
+    """
+    if path.suffix == _TOML:
+        raise ValueError(f"{path}: a file of keys in TOML is written by hand; JSON is written here")
     document = keys.model_dump(mode="json", exclude_defaults=True)
     for key in document["keys"]:
         key["scopes"] = sorted(key["scopes"])
@@ -88,6 +97,13 @@ def write_key_file(path: Path, keys: KeyFile) -> None:
     fresh.touch(mode=path.stat().st_mode & 0o777 if path.exists() else 0o600, exist_ok=False)
     fresh.write_text(json.dumps(document, indent=2) + "\n")
     fresh.replace(path)
+
+
+def _document(path: Path, data: bytes) -> object:
+    try:
+        return tomllib.loads(data.decode())
+    except ValueError:  # which may repeat what is there
+        raise ValueError(f"keys_file {path}: expected TOML in UTF-8") from None
 
 
 def new_secret() -> str:

@@ -32,6 +32,51 @@ def test_what_is_written_is_read_again_and_holds_no_secret(tmp_path: Path) -> No
     assert secrets["app"].removeprefix("Bearer ") not in path.read_text()
 
 
+def test_the_same_keys_in_toml_are_the_same(tmp_path: Path) -> None:
+    in_json = with_keys(
+        tmp_path / "keys.json",
+        good(tenant="acme", rows_per_second=5.5, most_tasks=3, expires="2027-01-01T00:00:00Z"),
+        good(name="other", sha256=[hash_of("b")], scopes=["predict", "publish"]),
+    )
+    in_toml = tmp_path / "keys.toml"
+    in_toml.write_text(f"""
+        [[keys]]  # what the application asks with
+        name = "app"
+        sha256 = ["{hash_of("a")}"]
+        scopes = ["predict"]
+        tenant = "acme"
+        rows_per_second = 5.5
+        most_tasks = 3
+        expires = 2027-01-01T00:00:00Z
+
+        [[keys]]
+        name = "other"
+        sha256 = ["{hash_of("b")}"]
+        scopes = ["predict", "publish"]
+    """)
+    assert read_key_file(in_toml) == read_key_file(in_json)
+    before = in_toml.read_text()
+    with pytest.raises(ValueError, match="written by hand"):
+        write_key_file(in_toml, read_key_file(in_toml))
+    assert in_toml.read_text() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[keys]\nname = impress_the-secret",
+        "impress_the-secret = {}",
+        "keys = 'impress_the-secret'",
+    ],
+)
+def test_wrong_toml_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keys.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"keys\.toml") as refused:
+        read_key_file(path)
+    assert "the-secret" not in str(refused.value)
+
+
 def test_new_file_is_its_owners_alone_and_an_old_one_stays_as_open_as_it_was(
     tmp_path: Path,
 ) -> None:

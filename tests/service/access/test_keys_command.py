@@ -41,6 +41,16 @@ def test_secret_of_a_new_key_is_printed_and_its_hash_is_kept(path: Path) -> None
     assert secret not in path.read_text()
 
 
+def test_a_file_in_toml_is_shown_and_not_written(path: Path) -> None:
+    by_hand = path.with_suffix(".toml")
+    by_hand.write_text(f"[[keys]]\nname='a'\nsha256=['{hash_of('b')}']\nscopes=['admin']\n")
+    assert run("list", by_hand).stdout == "a\t-\tadmin\t1\n"
+    refused = run("rotate", by_hand, "a")
+    assert refused.exit_code == 2
+    assert "impress_" not in refused.output
+    assert hashes(by_hand, "a") == [hash_of("b")]
+
+
 def test_rotation_keeps_both_until_the_old_one_is_retired(path: Path) -> None:
     secret_of(run("add", path, "other", "--scope", "admin"))
     old = secret_of(run("add", path, "app", "--scope", "predict"))

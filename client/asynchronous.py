@@ -12,6 +12,7 @@ from client.attempts import Attempts, Call
 from client.connection import DEFAULT_URL, Connection
 from client.errors import Unavailable
 from client.inputs import Inputs, RowsLike
+from client.questions import PLAIN_QUESTION, Question
 from client.results import (
     Alias,
     Prediction,
@@ -71,16 +72,19 @@ class AsyncClient:
         task: str | None = None,
         version: str | None = None,
         *,
+        question: Question = PLAIN_QUESTION,
         timeout_seconds: float | None = None,
     ) -> Prediction:
         """A label for each row, or for a picture; without a task the service infers it.
 
         Without a version of the task the live one answers, or its canary.
 
-        `inputs` is `[n, ...]` or one row of intensities in 0..1, or a Pillow image. What comes
-        later than `timeout_seconds`, the client's own unless given here, is not computed.
+        `inputs` is `[n, ...]` or one row of intensities in 0..1, or a Pillow image; `question` says
+        how to infer. What comes later than `timeout_seconds`, the client's own unless given here,
+        is not computed.
         """
-        return await self._sent(prediction_calls.predict(inputs, task, version), timeout_seconds)
+        call = prediction_calls.predict(inputs, task, version, question)
+        return await self._sent(call, timeout_seconds)
 
     async def probabilities(
         self,

@@ -11,6 +11,7 @@ from client.attempts import Call
 from client.binary_tensors import HEADER_LENGTH, decoded, encoded
 from client.errors import InvalidInput, UnexpectedAnswer
 from client.inputs import Inputs, Picture, RowsLike, picture_or_rows, rows_of
+from client.questions import PLAIN_QUESTION, Question
 from client.reading import answer_as, value_as
 from client.results import Floats, Inference, Prediction, Probabilities
 from client.task_calls import named
@@ -49,7 +50,12 @@ _MODEL = TypeAdapter(_Model)
 _INFERENCE = TypeAdapter(Inference)
 
 
-def predict(inputs: Inputs, task: str | None, version: str | None = None) -> Call[Prediction]:
+def predict(
+    inputs: Inputs,
+    task: str | None,
+    version: str | None = None,
+    question: Question = PLAIN_QUESTION,
+) -> Call[Prediction]:
     """A label for each row, or for a picture.
 
     Rows of a named task go as `probabilities`, in binary both ways; the short way has what that has
@@ -78,7 +84,7 @@ def predict(inputs: Inputs, task: str | None, version: str | None = None) -> Cal
         labels = tuple(one.label for one in found)
         return Prediction(answer.task, answer.version, labels, probabilities, answer.inference)
 
-    params = {} if task is None else {"task": named(task)}
+    params = dict(question.params) if task is None else {"task": named(task)}
     if version is not None:
         params["version"] = version
     return Call(

@@ -11,9 +11,10 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A task that was considered, and how uncertain its own answer is."""
+    """A task that was considered, how probable it is, and how uncertain its own answer is."""
 
     task: str
+    probability: float
     entropy_nats: float
 
 
@@ -28,6 +29,11 @@ class Inference:
     """How much more the runner-up's is."""
     abstained: bool
     """True where that was too little to name a task: then there are no labels."""
+    confidence: float | None = None
+    """How probable the best candidate is."""
+    strangeness: float | None = None
+    """How far the rows are from what it knows as its own, in standard deviations; None where it
+    brought nothing to tell by. Only `predict` has it."""
     candidates: tuple[Candidate, ...] = ()
     """The best few, best first; only `predict` has them."""
 

@@ -1,10 +1,11 @@
 """What goes over the wire, as the documentation shows it and as bodies are checked."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.engine.inference.identification import Method
+from service.engine.inference.question import MOST_TOP
 from service.open_inference.schemas import IndexRequest, InferRequest, LoadRequest
 from service.settings import MAX_TIMEOUT_MS
 
@@ -23,7 +24,17 @@ _ROWS: dict[str, Any] = {
 }
 
 
-class PredictRequest(Wire):
+class QuestionFields(Wire):
+    """What is asked of task inference; without meaning where the task is given."""
+
+    method: Method = "auto"
+    """How to infer the task."""
+    top: int | None = Field(default=None, ge=1, le=MOST_TOP, strict=True)
+    """How many of the most probable tasks to answer with, at most `INFERENCE_SHORTLIST`; left out,
+    up to five of those that could not be ruled out at a glance."""
+
+
+class PredictRequest(QuestionFields):
     """Rows to predict on; without a task the service infers it."""
 
     task: str | None = None
@@ -32,55 +43,6 @@ class PredictRequest(Wire):
     """Of the task, by its content hash. Left out, the live one answers, or the task's canary."""
     inputs: Any = Field(json_schema_extra=_ROWS)
     """A list of rows; a row is the pixels' intensities in 0..1, channels first, row-major."""
-    method: Method = "auto"
-    """How to infer the task; without meaning where the task is given."""
-
-
-class LabelledProbability(Wire):
-    """One row's answer."""
-
-    label: str
-    probability: float
-
-
-class CandidateEntropy(Wire):
-    """A task that was considered."""
-
-    task: str
-    entropy_nats: float
-    """Mean over the rows of the entropy of the task's own answer."""
-
-
-class Inference(Wire):
-    """How the task was inferred."""
-
-    method: Method
-    entropy_nats: float
-    """Of the best candidate."""
-    margin_nats: float
-    """How far the runner-up is behind: by `auto` with evidence in log-odds, else in entropy."""
-    confidence: float
-    """How probable the best candidate is, by the evidence that tasks brought and the entropies."""
-    strangeness: float | None
-    """How far the rows are from what the best candidate knows as its own, in standard deviations;
-    null where it brought no evidence, or was not asked for it."""
-    candidates: list[CandidateEntropy]
-    """The best few, best first."""
-    abstained: bool
-    """True where the margin is below the operator's threshold, or the strangeness above it: there
-    are no predictions then."""
-
-
-class PredictResponse(Wire):
-    """The answer for all rows, in their order."""
-
-    task: str | None
-    """Null where the service abstained."""
-    version: str | None
-    """Content hash of the artifact that answered."""
-    predictions: list[LabelledProbability] | None
-    inference: Inference | None = None
-    """Only where the task was inferred."""
 
 
 class TensorJson(Wire):
@@ -147,6 +109,20 @@ _RAW_OUTPUT: dict[str, Any] = {
     "schema": {"type": "string", "enum": ["probabilities", "logits"], "default": "probabilities"},
     "description": "What a raw answer holds: float32, little-endian, row after row.",
 }
+_METHOD: dict[str, Any] = {
+    "name": "method",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "enum": list(get_args(Method)), "default": "auto"},
+    "description": "How to infer the task; JSON says it in the body.",
+}
+_TOP: dict[str, Any] = {
+    "name": "top",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "integer", "minimum": 1, "maximum": MOST_TOP},
+    "description": "How many of the most probable tasks to answer with; JSON says it in the body.",
+}
 _HEADER_LENGTH: dict[str, Any] = {
     "name": "Inference-Header-Content-Length",
     "in": "header",
@@ -155,7 +131,7 @@ _HEADER_LENGTH: dict[str, Any] = {
     "description": "How many bytes of the body are JSON, where raw tensors follow it.",
 }
 
-PREDICT_PARAMETERS: dict[str, Any] = {"parameters": [_TIMEOUT, _RAW_OUTPUT]}
+PREDICT_PARAMETERS: dict[str, Any] = {"parameters": [_TIMEOUT, _RAW_OUTPUT, _METHOD, _TOP]}
 INFER_PARAMETERS: dict[str, Any] = {"parameters": [_TIMEOUT, _HEADER_LENGTH]}
 """The `openapi_extra` of a route that reads these itself."""
 

@@ -8,6 +8,7 @@ import typer
 from client.commands.connecting import FOUND_FAULT, ApiKey, Json, Timeout, Url, connected
 from client.commands.printing import print_columns, print_json
 from client.connection import DEFAULT_URL
+from client.questions import Question
 from client.results import Prediction
 from client.sample_files import read_sample
 
@@ -25,6 +26,9 @@ def predict(
         str | None,
         typer.Option("--version", help="Of the task; else the live one answers, or its canary."),
     ] = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="Of the most probable tasks, where it is inferred.")
+    ] = None,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
     timeout: Timeout = 30,
@@ -35,11 +39,14 @@ def predict(
     The rows of one file are of one task. Exits with 1 where the service cannot tell which.
     """
     predictions: list[tuple[Path, Prediction]] = []
+    question = Question(top=top)
     with connected(url, api_key, timeout, as_json) as client:
         samples = [(file, read_sample(file, client.row_length)) for file in files]
         for file, sample in samples:
             named = task if task is not None else sample.task
-            predictions.append((file, client.predict(sample.inputs, named, version)))
+            predictions.append(
+                (file, client.predict(sample.inputs, named, version, question=question))
+            )
     if as_json:
         named_files = [{"file": str(file), "prediction": one} for file, one in predictions]
         print_json(named_files[0]["prediction"] if len(files) == 1 else named_files)
@@ -62,5 +69,8 @@ def _print(file: Path, prediction: Prediction) -> None:
         shown = [(f"  {row}", label, f"{share:.3f}") for row, (label, share) in enumerate(rows)]
         print_columns([("  row", "label", "probability"), *shown])
     if inference is not None and inference.candidates:
-        nearest = (f"{one.task} {one.entropy_nats:.3f}" for one in inference.candidates)
-        typer.echo(f"  entropy in nats: {', '.join(nearest)}")
+        told = [
+            (f"  {one.task}", f"{one.probability:.4f}", f"{one.entropy_nats:.3f}")
+            for one in inference.candidates
+        ]
+        print_columns([("  candidate", "probability", "entropy in nats"), *told])

@@ -32,7 +32,7 @@ class RawAnswers:
             terms = terms.within(call.timeout_ms)
         with WhileCallerWaits(receive):
             if call.task is None:
-                prediction = await self._predictor.infer(call.rows, "auto", terms)
+                prediction = await self._predictor.infer(call.rows, call.question, terms)
             else:
                 prediction = await self._predictor.predict(
                     call.task, call.rows, terms, call.version

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from service.engine.inference.question import PLAIN_QUESTION, Question
 from service.engine.predictor import Prediction
 from service.engine.registry.entries import Rows
 
@@ -45,6 +46,8 @@ class RawCall:
     """What its body, beside the headers, says of how long the answer may take."""
     version: str | None = None
     """Of the task, by its content hash; None is whichever answers."""
+    question: Question = PLAIN_QUESTION
+    """Where the task is to be inferred."""
 
 
 Read = Callable[[RawRequest], RawCall]

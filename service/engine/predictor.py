@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from model_store.errors import UnknownTask
 from service.engine.batches.batcher import Batcher
 from service.engine.batches.waiting import Outcome, Waiter, Waiting
-from service.engine.inference.identification import Identification, Method
+from service.engine.inference.identification import Identification
+from service.engine.inference.question import Question
 from service.engine.inference.task_identifier import TaskIdentifier
 from service.engine.paths.planned_forward import PlannedForward, Work
 from service.engine.registry.entries import Rows, Terms
@@ -158,7 +159,7 @@ class Predictor:
         while planned.wanted:
             cache.compose_soon(planned.wanted.popleft())
 
-    async def infer(self, intensities: Rows, method: Method, terms: Terms) -> Prediction:
+    async def infer(self, intensities: Rows, question: Question, terms: Terms) -> Prediction:
         """Name the task that all rows belong to and predict with it, or abstain.
 
         Of the tasks that the caller sees. Raises `UnknownTask` where there is none,
@@ -171,7 +172,12 @@ class Predictor:
         started = perf_counter()
         # Cancelled before its turn on the thread it is never computed.
         identifying = asyncio.get_running_loop().run_in_executor(
-            self._identifier_executor, self._identifier.identify, tasks, intensities, method
+            self._identifier_executor,
+            self._identifier.identify,
+            tasks,
+            intensities,
+            question.method,
+            question.top,
         )
         identification = await self._in_time(identifying, terms)
         self._telemetry.inference_seconds.observe(perf_counter() - started)

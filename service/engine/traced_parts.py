@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from model_store.task_artifact import TaskTensors
 from service.engine.batches.batcher import Batcher
-from service.engine.inference.identification import Method
+from service.engine.inference.question import Question
 from service.engine.paths.planned_forward import PlannedForward, Work
 from service.engine.predictor import Prediction, Predictor
 from service.engine.registry.entries import Answer, Entry, Rows, Terms
@@ -82,9 +82,9 @@ class TracedForward(PlannedForward):
 class TracedPredictor(Predictor):
     """Takes down how long the search for a task took: `identify`."""
 
-    async def infer(self, intensities: Rows, method: Method, terms: Terms) -> Prediction:
+    async def infer(self, intensities: Rows, question: Question, terms: Terms) -> Prediction:
         timeline, started = current_timeline.get(), perf_counter_ns()
-        prediction = await super().infer(intensities, method, terms)
+        prediction = await super().infer(intensities, question, terms)
         if timeline is not None:
             timeline.add("identify", started, perf_counter_ns())
         return prediction

@@ -12,11 +12,19 @@ from starlette.datastructures import UploadFile
 
 from model_store.preprocessing import Preprocessing
 from service.engine.engine import Engine
-from service.engine.inference.identification import Identification, Method
+from service.engine.inference.identification import Identification
+from service.engine.inference.question import Question
 from service.engine.predictor import Prediction
 from service.errors import InvalidInput, MalformedRequest, UnsupportedMedia
 from service.images import row_from_image
+from service.prediction_schemas import (
+    CandidateTask,
+    Inference,
+    LabelledProbability,
+    PredictResponse,
+)
 from service.routes.departure import WhileCallerWaits
+from service.routes.questions import question, question_of_query
 from service.routes.terms import terms_of
 from service.rows import checked_rows, parsed_body
 from service.schemas import (
@@ -24,11 +32,7 @@ from service.schemas import (
     PREDICT_PARAMETERS,
     PROBLEMS,
     RAW_TOO,
-    CandidateEntropy,
-    Inference,
-    LabelledProbability,
     PredictRequest,
-    PredictResponse,
     body_schema,
     schema_of,
 )
@@ -70,11 +74,11 @@ def predict_router(engine: Engine, settings: Settings) -> APIRouter:
     ) -> Response:
         terms = terms_of(request.scope, settings.request_timeout_ms)
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        method: Method = "auto"
+        asked = question_of_query(request.query_params)
         named: Named = (None, None)
         if media == "application/json":
             body = parsed_body(await request.body(), PredictRequest)
-            named, method = (body.task, body.version), body.method
+            named, asked = (body.task, body.version), question(body)
             rows = checked_rows(body.inputs, preprocessing.row_length, settings.max_request_rows)
         elif media in _PICTURES:
             pixels = settings.max_image_pixels
@@ -93,10 +97,10 @@ def predict_router(engine: Engine, settings: Settings) -> APIRouter:
         request.scope["task"] = task
         with WhileCallerWaits(request.receive):
             if task is None:
-                prediction = await engine.predictor.infer(rows, method, terms)
+                prediction = await engine.predictor.infer(rows, asked, terms)
             else:
                 prediction = await engine.predictor.predict(task, rows, terms, version)
-        answer = predict_response(prediction)
+        answer = predict_response(prediction, asked)
         return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
 
     return router
@@ -129,8 +133,8 @@ def check_has_task(version: str | None, task: str | None) -> None:
         )
 
 
-def predict_response(prediction: Prediction) -> PredictResponse:
-    """The answer of this path in JSON."""
+def predict_response(prediction: Prediction, asked: Question) -> PredictResponse:
+    """The answer of this path in JSON, to what was asked of task inference."""
     task, probabilities = prediction.task, prediction.probabilities
     if task is None or probabilities is None:
         answer = PredictResponse(task=None, version=None, predictions=None)
@@ -142,11 +146,13 @@ def predict_response(prediction: Prediction) -> PredictResponse:
         ]
         answer = PredictResponse(task=task.name, version=task.version, predictions=labelled)
     if prediction.identification is not None:
-        answer.inference = _inference(prediction.identification, abstained=task is None)
+        top = _SHOWN_CANDIDATES if asked.top is None else asked.top
+        answer.inference = _inference(prediction.identification, top, abstained=task is None)
     return answer
 
 
-def _inference(identification: Identification, abstained: bool) -> Inference:
+def _inference(identification: Identification, top: int, abstained: bool) -> Inference:
+    best = zip(identification.candidates[:top], identification.probabilities, strict=False)
     return Inference(
         method=identification.method,
         entropy_nats=identification.best.entropy_nats,
@@ -154,8 +160,10 @@ def _inference(identification: Identification, abstained: bool) -> Inference:
         confidence=identification.confidence,
         strangeness=identification.strangeness,
         candidates=[
-            CandidateEntropy(task=one.task.name, entropy_nats=one.entropy_nats)
-            for one in identification.candidates[:_SHOWN_CANDIDATES]
+            CandidateTask(
+                task=one.task.name, probability=probability, entropy_nats=one.entropy_nats
+            )
+            for one, probability in best
         ],
         abstained=abstained,
     )

@@ -7,9 +7,11 @@ import numpy as np
 
 from service.connections.raw_calls import OCTETS, RawAnswer, RawCall, RawRequest, RawRoute
 from service.engine.engine import Engine
+from service.engine.inference.question import Question
 from service.engine.predictor import Prediction
 from service.errors import InvalidInput
 from service.routes.predict import check_has_task, predict_response
+from service.routes.questions import question_of_query
 from service.rows import raw_rows
 from service.settings import Settings
 
@@ -22,7 +24,7 @@ def raw_predict_route(engine: Engine, settings: Settings) -> RawRoute:
     row_length = engine.network.manifest.preprocessing.row_length
 
     def read(request: RawRequest) -> RawCall:
-        task, version, output = _asked_for(request.query)
+        task, version, output, asked = _asked_for(request.query)
         wants_raw = OCTETS in request.headers.get(b"accept", b"")
         if wants_raw and task is None:
             raise InvalidInput(
@@ -31,14 +33,14 @@ def raw_predict_route(engine: Engine, settings: Settings) -> RawRoute:
             )
         rows = raw_rows(request.body, row_length, settings.max_request_rows)
         check_has_task(version, task)
-        answer = _RAW_ANSWERS[output] if wants_raw else _in_json
-        return RawCall(task, rows, answer, version=version)
+        answer = _RAW_ANSWERS[output] if wants_raw else partial(_in_json, asked)
+        return RawCall(task, rows, answer, version=version, question=asked)
 
     return RawRoute("/v1/predict", read)
 
 
 @lru_cache(maxsize=1024)
-def _asked_for(query: bytes) -> tuple[str | None, str | None, str]:
+def _asked_for(query: bytes) -> tuple[str | None, str | None, str, Question]:
     said = query.decode("latin-1")
     if "&" in said or "%" in said or "+" in said:
         given = dict(parse_qsl(said, keep_blank_values=True))
@@ -48,11 +50,11 @@ def _asked_for(query: bytes) -> tuple[str | None, str | None, str]:
     output = given.get("output", "probabilities")
     if output not in _RAW_ANSWERS:
         raise InvalidInput(f"output: expected probabilities or logits, got {output[:40]!r}")
-    return given.get("task"), given.get("version"), output
+    return given.get("task"), given.get("version"), output, question_of_query(given)
 
 
-def _in_json(prediction: Prediction) -> RawAnswer:
-    answer = predict_response(prediction).model_dump_json(exclude_unset=True)
+def _in_json(asked: Question, prediction: Prediction) -> RawAnswer:
+    answer = predict_response(prediction, asked).model_dump_json(exclude_unset=True)
     return RawAnswer(answer.encode(), _JSON)
 
 

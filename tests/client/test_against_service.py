@@ -22,6 +22,7 @@ from client.errors import (
     Unavailable,
 )
 from client.metric_samples import samples_of
+from client.questions import Question
 from client.results import Task
 from client.retries import Retries
 from model_store.network import FrozenNetwork
@@ -57,6 +58,19 @@ def test_probabilities_are_the_services_own_for_every_class(ask: Ask, service_ur
     assert list(found.labels) == labels
     assert found.values == pytest.approx(probabilities, rel=1e-5)
     assert found.version == ask(service_url, lambda client: client.show("task-2")).version
+
+
+def test_the_most_probable_tasks_are_told_of_by_as_many_as_are_asked_for(
+    ask: Ask, service_url: str
+) -> None:
+    question = Question(method="exhaustive", top=2)
+    found = ask(service_url, lambda client: client.predict(ROWS, question=question)).inference
+    every = ask(service_url, lambda client: client.predict(ROWS)).inference
+    assert found.method == "exhaustive"
+    assert found.candidates == every.candidates[:2]
+    assert found.confidence == found.candidates[0].probability
+    with pytest.raises(InvalidRequest, match="top"):
+        ask(service_url, lambda client: client.predict(ROWS, question=Question(top=0)))
 
 
 def test_a_task_that_is_not_named_is_inferred_both_ways(ask: Ask, service_url: str) -> None:

@@ -35,8 +35,8 @@ class Identification:
     method: Method
     candidates: tuple[Candidate, ...]
     margin_nats: float
-    confidence: float
-    """How probable the best one is among all tasks, by `task_posterior`."""
+    probabilities: tuple[float, ...]
+    """How probable each of them is among all tasks, by `task_posterior`."""
     strangeness: float | None = None
     """How far the rows are from what the best one knows as its own, in standard deviations; None
     where that was not asked, or it brings no evidence."""
@@ -45,6 +45,11 @@ class Identification:
     def best(self) -> Candidate:
         """The task that fits best."""
         return self.candidates[0]
+
+    @property
+    def confidence(self) -> float:
+        """How probable the best one is."""
+        return self.probabilities[0]
 
 
 def entropy_margin_nats(candidates: Sequence[Candidate]) -> float:

@@ -59,6 +59,7 @@ class TaskIdentifier:
         tasks: tuple[RegisteredTask, ...],
         intensities: NDArray[np.float32],
         method: Method,
+        top: int | None = None,
     ) -> Identification:
         """Which of `tasks` (at least one) all rows `[n, row_length]` belong to.
 
@@ -68,13 +69,15 @@ class TaskIdentifier:
         and backward for any number of tasks; *binary* does so anew over the better half, until one
         is left, and names that one first. *short-list* ranks the best by one-shot again, by the
         true entropy of each one's own network; *exhaustive* ranks all tasks so.
+
+        At least `top` tasks are candidates, where there are so many and the short list has room.
         """
         inputs = self._network.manifest.preprocessing.to_inputs(torch.from_numpy(intensities))
         inputs = inputs.to(self._network.device)
         if method == "auto":
             self._index.take(tasks)
             if len(self._index):
-                return self._by_evidence(intensities, inputs)
+                return self._by_evidence(intensities, inputs, top)
         listed: Sequence[RegisteredTask] = tasks
         if method in ("one-shot", "binary") or (
             method != "exhaustive" and len(tasks) > self._shortlist
@@ -88,17 +91,19 @@ class TaskIdentifier:
             candidates.sort(key=lambda candidate: candidate.relative_entropy)
         entropies = torch.tensor([candidate.relative_entropy for candidate in candidates])
         score = -WEIGHTS.of_entropy(len(intensities)) * entropies
-        confidence = float(score.softmax(dim=0)[0])
+        probabilities = tuple(score.softmax(dim=0).tolist())
         return Identification(
-            method, tuple(candidates), entropy_margin_nats(candidates), confidence
+            method, tuple(candidates), entropy_margin_nats(candidates), probabilities
         )
 
-    def _by_evidence(self, intensities: NDArray[np.float32], inputs: Tensor) -> Identification:
+    def _by_evidence(
+        self, intensities: NDArray[np.float32], inputs: Tensor, top: int | None
+    ) -> Identification:
         rows = len(intensities)
         likely = self._index.likeliest(self._network.projected(inputs))
         reached = int(within_reach(likely.likelihoods, rows).sum())
         # The runner-up takes part, however far it is behind, for the margin.
-        wanted = min(max(2, reached), self._shortlist, len(likely.tasks))
+        wanted = min(max(2, reached, top or 0), self._shortlist, len(likely.tasks))
         best = likely.likelihoods.topk(wanted).indices.tolist()
         listed = [likely.tasks[index] for index in best]
         likelihoods = likely.likelihoods[best].tolist()
@@ -126,7 +131,7 @@ class TaskIdentifier:
             "auto",
             tuple(candidates[index] for index in order),
             margin,
-            float(score.softmax(dim=0)[first]),
+            tuple(score.softmax(dim=0)[order].tolist()),
             strange,
         )
 

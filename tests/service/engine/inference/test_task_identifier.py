@@ -181,3 +181,17 @@ def test_binary_names_what_is_left_by_halves(
     )
     assert found.best.task is ordered[left]
     assert len({one.task.task_id for one in found.candidates}) == 3
+
+
+def test_more_tasks_are_looked_at_where_more_are_asked_for_within_the_short_list(
+    network: FrozenNetwork, make_artifact: MakeArtifact
+) -> None:
+    tasks, rows = known_tasks(network, make_artifact, 12), rows_of(3, 16)
+    identifier = TaskIdentifier(network, shortlist=8)
+    usual = identifier.identify(tasks, rows, "auto")
+    for top, expected in ((1, 2), (5, 5), (12, 8)):
+        found = identifier.identify(tasks, rows, "auto", top)
+        assert len(found.candidates) == len(found.probabilities) == expected
+        assert found.best.task is usual.best.task
+        assert found.margin_nats == pytest.approx(usual.margin_nats, rel=1e-4)
+        assert found.probabilities[0] == found.confidence == max(found.probabilities)

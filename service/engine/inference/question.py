@@ -1,0 +1,22 @@
+"""What is asked of task inference, beside the rows."""
+
+from dataclasses import dataclass
+
+from service.engine.inference.identification import Method
+
+MOST_TOP = 32
+"""Of the most probable tasks, in one answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """How to look for the task, and how much to say of what was found."""
+
+    method: Method = "auto"
+    top: int | None = None
+    """So many of the most probable tasks, 1 to `MOST_TOP`; None: up to five of those that had to be
+    looked at anyhow."""
+
+
+PLAIN_QUESTION = Question()
+"""What is asked where nothing is said."""

@@ -24,6 +24,9 @@ _LARGEST_FEATURE = 16383
 _BLOCK = 1 << 17
 """Tasks that one thread looks at in a millisecond or two: the way to another takes as long."""
 
+_BLOCK_OF_EACH = 1 << 13
+"""Tasks whose numbers, as floats, stay in a core's cache while all rows meet them."""
+
 
 def scan_terms(directions: int) -> int:
     """How many numbers a task has here."""
@@ -102,6 +105,30 @@ def scan(
     for _ in map(one, starts) if threads is None else threads.map(one, starts):
         pass
     return scores
+
+
+def best_of_each(rows: ScanRows, projected: Tensor, count: int) -> Tensor:
+    """Which tasks each of the projections `[n, D]` is likeliest under, by that look: `[n, count]`.
+
+    The rows of all tasks are read once, whatever n is. Raises `ValueError` where there are fewer.
+    """
+    if len(rows) < count:
+        raise ValueError(f"expected {count} tasks or more, got {len(rows)}")
+    few = projected[:, : rows.directions]
+    above = torch.triu_indices(rows.directions, rows.directions)
+    features = torch.cat([few, few[:, above[0]] * few[:, above[1]]], dim=1).T  # [terms, n]
+    best = few.new_empty(0, len(few))
+    indices = torch.empty(0, len(few), dtype=torch.int64)
+    for start in range(0, len(rows), _BLOCK_OF_EACH):
+        part = rows.part(start, start + _BLOCK_OF_EACH)
+        scores = part.levels.to(torch.float32) @ features  # [block, n]
+        scores.mul_(part.scales.unsqueeze(1)).add_(part.biases.unsqueeze(1))
+        some = scores.topk(min(count, len(part)), dim=0)
+        best = torch.cat([best, some.values])
+        indices = torch.cat([indices, some.indices + start])
+        kept = best.topk(min(count, len(best)), dim=0)
+        best, indices = kept.values, indices.gather(0, kept.indices)
+    return indices.T
 
 
 def _features(few: Tensor) -> Tensor:

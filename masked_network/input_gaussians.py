@@ -18,6 +18,9 @@ file. Its covariance is what tells a task from itself turned by ten degrees."""
 
 _LEAST_VARIANCE = 1e-3
 
+_ROWS_AT_ONCE = 32
+"""Each with the Gaussians of its own choices: a bound on memory."""
+
 
 def direction_count(length: int) -> int:
     """How many directions inputs of so many numbers have: `MOST_DIRECTIONS`, or half as many.
@@ -62,6 +65,15 @@ class InputGaussians:
             self.regressions[:, :count, :count],
         )
 
+    def of(self, tasks: Tensor) -> "InputGaussians":
+        """Those of the tasks of these indices, in their order."""
+        return InputGaussians(
+            self.means[tasks],
+            self.deviations[tasks],
+            self.precisions[tasks],
+            self.regressions[tasks],
+        )
+
     def whitening(self) -> Tensor:
         """What makes residuals of `z - means`: `[T, D, D]`, lower triangular."""
         one = torch.eye(self.means.shape[1])
@@ -75,6 +87,19 @@ class InputGaussians:
         offsets = torch.einsum("tij,tj->ti", whitening, self.means)
         residuals = torch.einsum("tij,nj->nti", whitening, projected) - offsets
         return self.log_volumes() - residuals.square().sum(dim=2) / 2
+
+    def log_likelihoods_each(self, projected: Tensor, choices: Tensor) -> Tensor:
+        """The same of each row under some tasks alone, whose indices are `choices` `[n, S]`."""
+        whitening, volumes = self.whitening(), self.log_volumes()
+        offsets = torch.einsum("tij,tj->ti", whitening, self.means)
+        found = torch.empty(choices.shape)
+        for start in range(0, len(projected), _ROWS_AT_ONCE):
+            some = slice(start, start + _ROWS_AT_ONCE)
+            chosen = choices[some]
+            residuals = torch.einsum("nsij,nj->nsi", whitening[chosen], projected[some])
+            squares = (residuals - offsets[chosen]).square().sum(dim=2)
+            found[some] = volumes[chosen] - squares / 2
+        return found
 
     def with_regressions(self, regressions: Tensor) -> "InputGaussians":
         """Others, such as rounded ones, with the precisions that fit the same correlations best."""

@@ -28,6 +28,16 @@ class TaskEvidence:
     def __len__(self) -> int:
         return len(self.gaussians)
 
+    def of(self, tasks: Tensor) -> "TaskEvidence":
+        """That of the tasks of these indices, in their order."""
+        return TaskEvidence(
+            self.gaussians.of(tasks),
+            self.likelihood_mean[tasks],
+            self.likelihood_deviation[tasks],
+            self.entropy_mean[tasks],
+            self.entropy_deviation[tasks],
+        )
+
 
 def measured_evidence(
     gaussian: InputGaussians, held_out: Tensor, entropies: Tensor

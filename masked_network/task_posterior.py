@@ -5,9 +5,12 @@ This project's own. The weights were chosen on held-out rows, never on test data
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+Number = TypeVar("Number", float, Tensor)
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,15 @@ def scores(
 
 
 def within_reach(likelihoods: Tensor, rows: int, weights: PosteriorWeights = WEIGHTS) -> Tensor:
-    """Which tasks may still be the most probable one, whatever the entropies are: bool `[T]`.
+    """Which tasks may still be the most probable one, whatever the entropies are: bool `[..., T]`.
 
     No entropy needs to be taken of the others.
     """
     score = likelihoods * weights.of_likelihood(rows)
-    return score >= score.max() - weights.of_entropy(rows)
+    return score >= score.amax(dim=-1, keepdim=True) - weights.of_entropy(rows)
 
 
-def likelihood_without_evidence(mean: float, deviation: float, rows: int) -> float:
+def likelihood_without_evidence(mean: Number, deviation: Number, rows: int) -> Number:
     """What to take for the likelihood of a task that brings no evidence, in nats of a row.
 
     As if it barely knew the rows: two deviations below what the task whose evidence fits best has

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from masked_network.compiled import compiled_kernels
-from masked_network.evidence_scan import ScanRows, scan, scan_rows, scan_terms
+from masked_network.evidence_scan import ScanRows, best_of_each, scan, scan_rows, scan_terms
 from masked_network.input_gaussians import InputGaussians, fitted_gaussian
 
 TASKS, DIRECTIONS = 40, 36
@@ -86,3 +86,34 @@ def test_fewer_directions_than_are_scanned_do_too() -> None:
     torch.testing.assert_close(
         scan(scan_rows(one), rows), one.log_likelihoods(rows)[0], atol=0.1, rtol=0.1
     )
+
+
+@pytest.mark.parametrize("count", [1, 5, TASKS])
+def test_best_of_each_row_are_those_of_a_scan_for_that_row_alone(
+    tasks: InputGaussians, rows: torch.Tensor, count: int
+) -> None:
+    found = scan_rows(tasks)
+    best = best_of_each(found, rows, count)
+    assert best.shape == (len(rows), count)
+    for row, chosen in zip(rows, best, strict=True):
+        alone = scan(found, row.unsqueeze(0))
+        least = float(alone.topk(count).values[-1])
+        assert len(set(chosen.tolist())) == count
+        assert float(alone[chosen].min()) >= least - 0.02
+
+
+def test_best_of_each_row_may_lie_in_any_block() -> None:
+    count = 20_000
+    generator = torch.Generator().manual_seed(3)
+    levels = torch.randint(-9, 9, (count, scan_terms(2)), dtype=torch.int8, generator=generator)
+    biases = torch.zeros(count)
+    biases[torch.tensor([7, 8191, 8192, 19_999])] = 1e6
+    best = best_of_each(ScanRows(2, levels, torch.ones(count), biases), torch.ones(3, 2), 4)
+    assert [sorted(one) for one in best.tolist()] == [[7, 8191, 8192, 19_999]] * 3
+
+
+def test_more_than_there_are_cannot_be_the_best_of_each(
+    tasks: InputGaussians, rows: torch.Tensor
+) -> None:
+    with pytest.raises(ValueError, match="expected 41 tasks or more, got 40"):
+        best_of_each(scan_rows(tasks), rows, TASKS + 1)

@@ -12,6 +12,7 @@ from masked_network.evidence_scan import (
     FEW_DIRECTIONS,
     MORE_DIRECTIONS,
     ScanRows,
+    best_of_each,
     scan,
     scan_rows,
     scan_terms,
@@ -36,6 +37,19 @@ class Likely:
 
     tasks: Sequence[RegisteredTask]
     evidence: TaskEvidence
+    likelihoods: Tensor
+
+
+@dataclass(frozen=True)
+class LikelyOfEach:
+    """The same of each row by itself: which of the tasks are its likeliest, in no order, `[n, S]`.
+
+    `likelihoods` `[n, S]` are the row's under its own `choices`.
+    """
+
+    tasks: Sequence[RegisteredTask]
+    evidence: TaskEvidence
+    choices: Tensor
     likelihoods: Tensor
 
 
@@ -86,6 +100,24 @@ class EvidenceIndex:
             evidence = self._evidence(tasks)
         likelihoods = evidence.gaussians.log_likelihoods(projected).mean(dim=0)
         return Likely(tasks, evidence, likelihoods)
+
+    def likeliest_of_each(self, projected: Tensor) -> LikelyOfEach:
+        """The tasks that each of the projections `[n, D]` is likeliest under.
+
+        Raises `ValueError` where no task brings evidence.
+        """
+        if not self._tasks:
+            raise ValueError("expected tasks with evidence, got none")
+        if self._few is not None:
+            choices = torch.arange(len(self)).expand(len(projected), -1)
+            likelihoods = self._few.gaussians.log_likelihoods(projected)
+            return LikelyOfEach(self._tasks, self._few, choices, likelihoods)
+        found = best_of_each(self._looks[True].rows(len(self)), projected, _SECOND_LOOK)
+        rows, choices = found.unique(return_inverse=True)
+        tasks = [self._tasks[row] for row in rows.tolist()]
+        evidence = self._evidence(tasks)
+        likelihoods = evidence.gaussians.log_likelihoods_each(projected, choices)
+        return LikelyOfEach(tasks, evidence, choices, likelihoods)
 
     def _add(self, tasks: list[RegisteredTask]) -> None:
         evidence, start = self._evidence(tasks), len(self)

@@ -1,6 +1,5 @@
 """Names the task of rows that came without one, by entropy minimisation, or says that it cannot."""
 
-import copy
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from masked_network.backbones import forward
 from masked_network.task_evidence import strangeness
 from masked_network.task_inference import (
     Candidates,
@@ -25,6 +23,7 @@ from masked_network.task_posterior import (
 )
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import KINDS
+from service.engine.inference.each_row import identify_each_by_evidence
 from service.engine.inference.evidence_index import EvidenceIndex, Likely
 from service.engine.inference.identification import (
     Candidate,
@@ -32,11 +31,8 @@ from service.engine.inference.identification import (
     Method,
     entropy_margin_nats,
 )
-from service.engine.paths.mixed_forward_here import mixed_forward
+from service.engine.inference.own_answers import OwnAnswers
 from service.engine.registry.task_table import RegisteredTask
-
-_MOST_ROWS = 4096
-"""Of all candidates together in one pass: a bound on memory."""
 
 
 class TaskIdentifier:
@@ -44,9 +40,8 @@ class TaskIdentifier:
 
     def __init__(self, network: FrozenNetwork, shortlist: int) -> None:
         self._network = network
-        # functional_call is not thread-safe on a shared module, and another thread predicts.
-        self._backbone = copy.deepcopy(network.backbone)
-        self._mixed = mixed_forward(network)
+        self._answers = OwnAnswers(network)
+        self._backbone = self._answers.backbone
         self._shortlist = shortlist
         # Not under the batches' own threads: those compute, these wait for memory.
         threads = ThreadPoolExecutor(torch.get_num_threads(), "scan")
@@ -72,8 +67,7 @@ class TaskIdentifier:
 
         At least `top` tasks are candidates, where there are so many and the short list has room.
         """
-        inputs = self._network.manifest.preprocessing.to_inputs(torch.from_numpy(intensities))
-        inputs = inputs.to(self._network.device)
+        inputs = self._inputs(intensities)
         if method == "auto":
             self._index.take(tasks)
             if len(self._index):
@@ -86,7 +80,7 @@ class TaskIdentifier:
         if method == "binary":
             left = self._left_by_halves(tasks, inputs)
             listed = [left, *(task for task in listed if task is not left)][: self._shortlist]
-        candidates = self._candidates(listed, intensities, inputs)
+        candidates = self._candidates(listed, intensities)
         if method not in ("one-shot", "binary"):
             candidates.sort(key=lambda candidate: candidate.relative_entropy)
         entropies = torch.tensor([candidate.relative_entropy for candidate in candidates])
@@ -94,6 +88,46 @@ class TaskIdentifier:
         probabilities = tuple(score.softmax(dim=0).tolist())
         return Identification(
             method, tuple(candidates), entropy_margin_nats(candidates), probabilities
+        )
+
+    def identify_each(
+        self,
+        tasks: tuple[RegisteredTask, ...],
+        intensities: NDArray[np.float32],
+        method: Method,
+        top: int | None = None,
+    ) -> tuple[Identification, ...]:
+        """As `identify`, of each row by itself.
+
+        *auto* looks at the evidence once for all rows, and at their candidates together; where more
+        tasks than the short list bring none, those that fit all rows best take part. Any other
+        method, and *auto* without evidence, takes as long as the rows one after the other.
+        """
+        if method == "auto":
+            self._index.take(tasks)
+            if len(self._index):
+                inputs = self._inputs(intensities)
+                likely = self._index.likeliest_of_each(self._network.projected(inputs))
+                return identify_each_by_evidence(
+                    likely,
+                    self._bare(inputs),
+                    intensities,
+                    self._answers,
+                    self._shortlist,
+                    top,
+                )
+        each = range(len(intensities))
+        return tuple(self.identify(tasks, intensities[n : n + 1], method, top) for n in each)
+
+    def _inputs(self, intensities: NDArray[np.float32]) -> Tensor:
+        inputs = self._network.manifest.preprocessing.to_inputs(torch.from_numpy(intensities))
+        return inputs.to(self._network.device)
+
+    def _bare(self, inputs: Tensor) -> Sequence[RegisteredTask]:
+        """Those that bring no evidence and take part all the same."""
+        without = self._index.without
+        return (
+            without if len(without) <= self._shortlist else self._best_by_gradient(without, inputs)
         )
 
     def _by_evidence(
@@ -107,15 +141,13 @@ class TaskIdentifier:
         best = likely.likelihoods.topk(wanted).indices.tolist()
         listed = [likely.tasks[index] for index in best]
         likelihoods = likely.likelihoods[best].tolist()
-        without: Sequence[RegisteredTask] = self._index.without
-        if len(without) > self._shortlist:
-            without = self._best_by_gradient(self._index.without, inputs)
+        without = self._bare(inputs)
         neutral = likelihood_without_evidence(
             float(likely.evidence.likelihood_mean[best[0]]),
             float(likely.evidence.likelihood_deviation[best[0]]),
             rows,
         )
-        candidates = self._candidates([*listed, *without], intensities, inputs)
+        candidates = self._candidates([*listed, *without], intensities)
         entropies = torch.tensor([candidate.relative_entropy for candidate in candidates])
         score = scores(torch.tensor(likelihoods + [neutral] * len(without)), entropies, rows)
         order = score.argsort(descending=True).tolist()
@@ -171,26 +203,10 @@ class TaskIdentifier:
         return ordered, self._network.candidates(ordered), most_classes
 
     def _candidates(
-        self, tasks: Sequence[RegisteredTask], intensities: NDArray[np.float32], inputs: Tensor
+        self, tasks: Sequence[RegisteredTask], intensities: NDArray[np.float32]
     ) -> list[Candidate]:
-        logits: dict[str, NDArray[np.float32]] = {}
-        if self._mixed is not None:
-            together = [task for task in tasks if self._mixed.takes(task)]
-            at_once = max(1, _MOST_ROWS // len(intensities))
-            for start in range(0, len(together), at_once):
-                some = together[start : start + at_once]
-                answers = self._mixed(some, [intensities] * len(some))
-                logits |= zip((task.task_id for task in some), answers, strict=True)
-        for task in tasks:
-            if task.task_id not in logits:
-                logits[task.task_id] = self._composed_logits(task, inputs)
-        return [_candidate(task, logits[task.task_id]) for task in tasks]
-
-    @torch.no_grad()
-    def _composed_logits(self, task: RegisteredTask, inputs: Tensor) -> NDArray[np.float32]:
-        logits: NDArray[np.float32]
-        logits = forward(self._backbone, self._network.composed(task), inputs).cpu().numpy()
-        return logits
+        logits = self._answers(tasks, [intensities] * len(tasks))
+        return [_candidate(task, own) for task, own in zip(tasks, logits, strict=True)]
 
 
 def _strangeness(likely: Likely, index: int, entropy: float, rows: int) -> float:

@@ -8,6 +8,7 @@ from masked_network.backbones import forward
 from masked_network.task_inference import binary_choice
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import KINDS
+from service.engine.inference.identification import Identification, Method
 from service.engine.inference.task_identifier import TaskIdentifier
 from service.engine.registry.task_table import RegisteredTask
 from tests.service.artifacts import MakeArtifact, registered
@@ -195,3 +196,69 @@ def test_more_tasks_are_looked_at_where_more_are_asked_for_within_the_short_list
         assert found.best.task is usual.best.task
         assert found.margin_nats == pytest.approx(usual.margin_nats, rel=1e-4)
         assert found.probabilities[0] == found.confidence == max(found.probabilities)
+
+
+def as_one(found: Identification) -> list[object]:
+    values = [found.margin_nats, found.strangeness, *found.probabilities]
+    return [one.task.task_id for one in found.candidates[:2]] + [
+        pytest.approx(value, rel=2e-3, abs=2e-3) for value in values[:4] if value is not None
+    ]
+
+
+def told(found: Identification) -> list[object]:
+    values = [found.margin_nats, found.strangeness, *found.probabilities]
+    return [one.task.task_id for one in found.candidates[:2]] + [
+        value for value in values[:4] if value is not None
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 12, 80])
+@pytest.mark.parametrize("bare", [0, 2])
+def test_each_row_is_named_as_if_it_were_asked_about_alone(
+    network: FrozenNetwork, make_artifact: MakeArtifact, count: int, bare: int
+) -> None:
+    known = known_tasks(network, make_artifact, count)
+    tasks = (
+        *(registered(network, f"bare-{number}", make_artifact(number)) for number in range(bare)),
+        *known,
+    )
+    identifier = TaskIdentifier(network, shortlist=8)
+    owners = [number % (count + 1) for number in range(0, 40, 3)]
+    rows = np.concatenate([rows_of(number, 1, seed=number + 3) for number in owners])
+    found = identifier.identify_each(tasks, rows, "auto")
+    alone = [identifier.identify(tasks, rows[n : n + 1], "auto") for n in range(len(rows))]
+    assert [told(one) for one in found] == [as_one(one) for one in alone]
+    for one, apart in zip(found, alone, strict=True):
+        assert one.best.logits.shape == (1, 6)
+        assert np.allclose(one.best.logits, apart.best.logits, atol=1e-4)
+
+
+def test_rows_of_different_tasks_are_each_named_by_their_own(
+    network: FrozenNetwork, make_artifact: MakeArtifact
+) -> None:
+    tasks, owners = known_tasks(network, make_artifact, 80), range(0, 80, 3)
+    rows = np.concatenate([rows_of(number, 1) for number in owners])
+    found = TaskIdentifier(network, shortlist=8).identify_each(tasks, rows, "auto")
+    assert [one.best.task.task_id for one in found] == [f"known-{number}" for number in owners]
+
+
+@pytest.mark.parametrize("method", ["one-shot", "binary", "short-list", "exhaustive"])
+def test_each_row_is_named_by_any_method(
+    network: FrozenNetwork, tasks: tuple[RegisteredTask, ...], rows: np.ndarray, method: Method
+) -> None:
+    identifier = TaskIdentifier(network, shortlist=4)
+    found = identifier.identify_each(tasks, rows, method, top=3)
+    for row, one in enumerate(found):
+        alone = identifier.identify(tasks, rows[row : row + 1], method, top=3)
+        assert one.method == method
+        assert [each.task for each in one.candidates] == [each.task for each in alone.candidates]
+
+
+def test_more_candidates_of_each_row_are_looked_at_where_more_are_asked_for(
+    network: FrozenNetwork, make_artifact: MakeArtifact
+) -> None:
+    tasks = known_tasks(network, make_artifact, 12)
+    rows = np.concatenate([rows_of(number, 1) for number in range(4)])
+    found = TaskIdentifier(network, shortlist=8).identify_each(tasks, rows, "auto", top=7)
+    assert [len(one.candidates) for one in found] == [7] * 4
+    assert all(sum(one.probabilities) <= 1 + 1e-5 for one in found)

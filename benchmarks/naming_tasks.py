@@ -1,7 +1,7 @@
-"""What naming the task of sixteen rows costs: over 100 tasks, over very many, and a prediction.
+"""What naming the task of sixteen rows costs, or of each of them: over 100 tasks and very many.
 
-Tasks are of random coefficients with made-up evidence; all of it in one thread, without HTTP. The
-first look is also timed alone, over a million.
+Beside a plain prediction of them. Tasks are of random coefficients with made-up evidence; all of it
+in one thread, without HTTP. The first look is also timed alone, over a million.
 """
 
 import json
@@ -31,6 +31,7 @@ from training.studies.claims import at_most
 
 FEW, ROWS, SHORT_LIST = 100, 16, 32
 MOST_TIMES_FEW, MOST_TIMES_A_PREDICTION = 2.0, 5.0
+MOST_OF_ROW_BY_ROW = 0.75
 MILLION = 1_000_000
 
 
@@ -106,10 +107,17 @@ def main(
             "a prediction": lambda: mixed([every[0]], [rows]),
             f"{FEW} tasks": lambda: identifiers[FEW].identify(few, rows, "auto"),
             f"{tasks:,} tasks": lambda: identifiers[tasks].identify(every, rows, "auto"),
+            f"each row of {FEW} tasks": lambda: identifiers[FEW].identify_each(few, rows, "auto"),
+            f"each row of {tasks:,} tasks": lambda: identifiers[tasks].identify_each(
+                every, rows, "auto"
+            ),
+            f"one row of {tasks:,} tasks": lambda: identifiers[tasks].identify(
+                every, rows[:1], "auto"
+            ),
         },
         turns,
     )
-    plain, over_few, over_many = measured.values()
+    plain, over_few, over_many, _, each_of_many, one_of_many = measured.values()
     for name, seconds in measured.items():
         print(f"{name}: {seconds * 1e3:.2f} ms for {ROWS} rows")
     print(f"the right one of {tasks:,} named: {'yes' if right else 'no'}")
@@ -133,6 +141,12 @@ def main(
             f"auto over {FEW} tasks against a prediction",
             round(over_few / plain, 2),
             MOST_TIMES_A_PREDICTION,
+            "times",
+        ),
+        at_most(
+            f"each of {ROWS} rows over {tasks:,} tasks against one row after the other",
+            round(each_of_many / (ROWS * one_of_many), 2),
+            MOST_OF_ROW_BY_ROW,
             "times",
         ),
     ]

@@ -19,6 +19,7 @@ from client.results import (
     Probabilities,
     Pushed,
     Readiness,
+    RowPrediction,
     ServerInfo,
     Task,
     TaskDetails,
@@ -85,6 +86,16 @@ class AsyncClient:
         """
         call = prediction_calls.predict(inputs, task, version, question)
         return await self._sent(call, timeout_seconds)
+
+    async def predict_each(
+        self,
+        rows: RowsLike,
+        *,
+        question: Question = PLAIN_QUESTION,
+        timeout_seconds: float | None = None,
+    ) -> tuple[RowPrediction, ...]:
+        """A task and a label for each row by itself, where they may be of different tasks."""
+        return await self._sent(prediction_calls.predict_each(rows, question), timeout_seconds)
 
     async def probabilities(
         self,

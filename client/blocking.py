@@ -22,6 +22,7 @@ from client.results import (
     Probabilities,
     Pushed,
     Readiness,
+    RowPrediction,
     ServerInfo,
     Task,
     TaskDetails,
@@ -88,6 +89,16 @@ class Client:
         """
         call = prediction_calls.predict(inputs, task, version, question)
         return self._sent(call, timeout_seconds)
+
+    def predict_each(
+        self,
+        rows: RowsLike,
+        *,
+        question: Question = PLAIN_QUESTION,
+        timeout_seconds: float | None = None,
+    ) -> tuple[RowPrediction, ...]:
+        """A task and a label for each row by itself, where they may be of different tasks."""
+        return self._sent(prediction_calls.predict_each(rows, question), timeout_seconds)
 
     def probabilities(
         self,

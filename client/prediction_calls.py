@@ -13,7 +13,7 @@ from client.errors import InvalidInput, UnexpectedAnswer
 from client.inputs import Inputs, Picture, RowsLike, picture_or_rows, rows_of
 from client.questions import PLAIN_QUESTION, Question
 from client.reading import answer_as, value_as
-from client.results import Floats, Inference, Prediction, Probabilities
+from client.results import Floats, Inference, Prediction, Probabilities, RowPrediction
 from client.task_calls import named
 
 _OCTETS = "application/octet-stream"
@@ -45,7 +45,13 @@ class _Model:
     inputs: tuple[_Input, ...]
 
 
+@dataclass(frozen=True)
+class _Each:
+    rows: tuple[RowPrediction, ...]
+
+
 _ANSWER = TypeAdapter(_Answer)
+_EACH = TypeAdapter(_Each)
 _MODEL = TypeAdapter(_Model)
 _INFERENCE = TypeAdapter(Inference)
 
@@ -73,13 +79,9 @@ def predict(
     def read(response: httpx2.Response) -> Prediction:
         answer = answer_as(_ANSWER, response)
         found = answer.predictions or ()
-        # Raw rows do not say how long they are, so that 2 of 32 numbers are also 1 of 64.
         if answer.predictions is not None and len(found) != count:
             assert not isinstance(given, Picture)
-            raise InvalidInput(
-                f"{count} rows of {given.shape[1]} numbers were taken for {len(found)}: the "
-                f"service's have {given.size // max(1, len(found))}"
-            )
+            raise _taken_for_others(given, len(found))
         probabilities = np.array([one.probability for one in found], dtype=np.float32)
         labels = tuple(one.label for one in found)
         return Prediction(answer.task, answer.version, labels, probabilities, answer.inference)
@@ -95,6 +97,35 @@ def predict(
         headers={"Content-Type": media},
         content=content,
         has_deadline=True,
+    )
+
+
+def predict_each(rows: RowsLike, question: Question) -> Call[tuple[RowPrediction, ...]]:
+    """A task and a label for each row by itself."""
+    given = rows_of(rows)
+
+    def read(response: httpx2.Response) -> tuple[RowPrediction, ...]:
+        found = answer_as(_EACH, response).rows
+        if len(found) != len(given):
+            raise _taken_for_others(given, len(found))
+        return found
+
+    return Call(
+        "POST",
+        "/v1/predict",
+        read,
+        params={**question.params, "per_row": "true"},
+        headers={"Content-Type": _OCTETS},
+        content=given.tobytes(),
+        has_deadline=True,
+    )
+
+
+def _taken_for_others(rows: Floats, found: int) -> InvalidInput:
+    # Raw rows do not say how long they are, so that 2 of 32 numbers are also 1 of 64.
+    return InvalidInput(
+        f"{len(rows)} rows of {rows.shape[1]} numbers were taken for {found}: the "
+        f"service's have {rows.size // max(1, found)}"
     )
 
 

@@ -52,6 +52,17 @@ class Prediction:
     """Only where no task was named."""
 
 
+@dataclass(frozen=True, slots=True)
+class RowPrediction:
+    """One row's answer where each is a question of its own; all None where it abstained."""
+
+    task: str | None
+    version: str | None
+    label: str | None
+    probability: float | None
+    inference: Inference
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Probabilities:
     """Every class's probability for each row; no rows where the service abstained."""

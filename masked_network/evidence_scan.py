@@ -24,8 +24,14 @@ _LARGEST_FEATURE = 16383
 _BLOCK = 1 << 17
 """Tasks that one thread looks at in a millisecond or two: the way to another takes as long."""
 
-_BLOCK_OF_EACH = 1 << 13
+_BLOCK_OF_EACH = 1 << 11
 """Tasks whose numbers, as floats, stay in a core's cache while all rows meet them."""
+
+_MOST_SCORES = 1 << 24
+"""Of rows and tasks at once: a bound on memory."""
+
+_GROUP = 32
+"""Tasks of which the best one stands for all, in a first search for the best."""
 
 
 def scan_terms(directions: int) -> int:
@@ -110,25 +116,37 @@ def scan(
 def best_of_each(rows: ScanRows, projected: Tensor, count: int) -> Tensor:
     """Which tasks each of the projections `[n, D]` is likeliest under, by that look: `[n, count]`.
 
-    The rows of all tasks are read once, whatever n is. Raises `ValueError` where there are fewer.
+    What is kept of the tasks is read once for very many of the projections. Raises `ValueError`
+    where there are fewer tasks.
     """
     if len(rows) < count:
         raise ValueError(f"expected {count} tasks or more, got {len(rows)}")
     few = projected[:, : rows.directions]
     above = torch.triu_indices(rows.directions, rows.directions)
-    features = torch.cat([few, few[:, above[0]] * few[:, above[1]]], dim=1).T  # [terms, n]
-    best = few.new_empty(0, len(few))
-    indices = torch.empty(0, len(few), dtype=torch.int64)
+    features = torch.cat([few, few[:, above[0]] * few[:, above[1]]], dim=1)  # [n, terms]
+    at_once = max(1, _MOST_SCORES // len(rows))
+    return torch.cat([_best(_scores(rows, some), count) for some in features.split(at_once)])
+
+
+def _scores(rows: ScanRows, features: Tensor) -> Tensor:
+    """Of tasks to a whole number of groups, those beyond the last one at minus infinity."""
+    scores = torch.full((len(features), -(-len(rows) // _GROUP) * _GROUP), -torch.inf)
+    room = torch.empty(min(_BLOCK_OF_EACH, len(rows)), features.shape[1])
     for start in range(0, len(rows), _BLOCK_OF_EACH):
-        part = rows.part(start, start + _BLOCK_OF_EACH)
-        scores = part.levels.to(torch.float32) @ features  # [block, n]
-        scores.mul_(part.scales.unsqueeze(1)).add_(part.biases.unsqueeze(1))
-        some = scores.topk(min(count, len(part)), dim=0)
-        best = torch.cat([best, some.values])
-        indices = torch.cat([indices, some.indices + start])
-        kept = best.topk(min(count, len(best)), dim=0)
-        best, indices = kept.values, indices.gather(0, kept.indices)
-    return indices.T
+        part = rows.part(start, min(start + _BLOCK_OF_EACH, len(rows)))
+        levels = room[: len(part)].copy_(part.levels)
+        found = features @ levels.T  # [n, block]
+        scores[:, start : start + len(part)] = found.mul_(part.scales).add_(part.biases)
+    return scores
+
+
+def _best(scores: Tensor, count: int) -> Tensor:
+    """The best lie in the groups whose best are best, of which there are far fewer."""
+    groups = scores.view(len(scores), -1, _GROUP)
+    best = groups.amax(dim=2)
+    chosen = best.topk(min(count, best.shape[1]), dim=1).indices  # [n, groups]
+    tasks = (chosen.unsqueeze(2) * _GROUP + torch.arange(_GROUP)).flatten(start_dim=1)
+    return tasks.gather(1, scores.gather(1, tasks).topk(count, dim=1).indices)
 
 
 def _features(few: Tensor) -> Tensor:

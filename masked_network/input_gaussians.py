@@ -90,15 +90,15 @@ class InputGaussians:
 
     def log_likelihoods_each(self, projected: Tensor, choices: Tensor) -> Tensor:
         """The same of each row under some tasks alone, whose indices are `choices` `[n, S]`."""
-        whitening, volumes = self.whitening(), self.log_volumes()
-        offsets = torch.einsum("tij,tj->ti", whitening, self.means)
+        volumes = self.log_volumes()
         found = torch.empty(choices.shape)
         for start in range(0, len(projected), _ROWS_AT_ONCE):
             some = slice(start, start + _ROWS_AT_ONCE)
             chosen = choices[some]
-            residuals = torch.einsum("nsij,nj->nsi", whitening[chosen], projected[some])
-            squares = (residuals - offsets[chosen]).square().sum(dim=2)
-            found[some] = volumes[chosen] - squares / 2
+            units = (projected[some].unsqueeze(1) - self.means[chosen]) / self.deviations[chosen]
+            explained = (self.regressions[chosen] @ units.unsqueeze(3)).squeeze(3)
+            residuals = (units + explained) * self.precisions[chosen]
+            found[some] = volumes[chosen] - residuals.square().sum(dim=2) / 2
         return found
 
     def with_regressions(self, regressions: Tensor) -> "InputGaussians":

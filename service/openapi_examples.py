@@ -25,7 +25,10 @@ def add_examples(document: Document, engine: Engine) -> None:
         return
     task, numbers = snapshot[0], [0.5] * row_length
     tensor = {"name": "inputs", "shape": [1, row_length], "datatype": "FP32", "data": numbers}
-    schemas["PredictRequest"]["examples"] = [{"task": task.task_id, "inputs": [numbers]}]
+    schemas["PredictRequest"]["examples"] = [
+        {"task": task.task_id, "inputs": [numbers]},
+        {"inputs": [numbers, numbers], "per_row": True, "top": 3},
+    ]
     schemas["InferRequest"]["examples"] = [{"inputs": [tensor]}]
     schemas["AliasTarget"]["examples"] = [{"version": task.version}]
     schemas["CanaryTarget"]["examples"] = [{"version": task.version, "share": 0.1}]

@@ -52,3 +52,19 @@ class PredictResponse(Wire):
     predictions: list[LabelledProbability] | None
     inference: Inference | None = None
     """Only where the task was inferred."""
+
+
+class RowAnswer(Wire):
+    """One row's answer, and how its task was inferred; all else is null where that abstained."""
+
+    task: str | None
+    version: str | None
+    label: str | None
+    probability: float | None
+    inference: Inference
+
+
+class EachRowResponse(Wire):
+    """The answer where every row was a question of its own, in their order."""
+
+    rows: list[RowAnswer]

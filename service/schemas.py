@@ -32,13 +32,15 @@ class QuestionFields(Wire):
     top: int | None = Field(default=None, ge=1, le=MOST_TOP, strict=True)
     """How many of the most probable tasks to answer with, at most `INFERENCE_SHORTLIST`; left out,
     up to five of those that could not be ruled out at a glance."""
+    per_row: bool = Field(default=False, strict=True)
+    """Every row is a question of its own, rather than all together: the answer has `rows`."""
 
 
 class PredictRequest(QuestionFields):
     """Rows to predict on; without a task the service infers it."""
 
     task: str | None = None
-    """The task's name. Left out, the task of all rows together is inferred."""
+    """The task's name. Left out, it is inferred: of all rows together, or `per_row`."""
     version: str | None = None
     """Of the task, by its content hash. Left out, the live one answers, or the task's canary."""
     inputs: Any = Field(json_schema_extra=_ROWS)
@@ -123,6 +125,13 @@ _TOP: dict[str, Any] = {
     "schema": {"type": "integer", "minimum": 1, "maximum": MOST_TOP},
     "description": "How many of the most probable tasks to answer with; JSON says it in the body.",
 }
+_PER_ROW: dict[str, Any] = {
+    "name": "per_row",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "boolean", "default": False},
+    "description": "Every row is a question of its own; JSON says it in the body.",
+}
 _HEADER_LENGTH: dict[str, Any] = {
     "name": "Inference-Header-Content-Length",
     "in": "header",
@@ -131,7 +140,9 @@ _HEADER_LENGTH: dict[str, Any] = {
     "description": "How many bytes of the body are JSON, where raw tensors follow it.",
 }
 
-PREDICT_PARAMETERS: dict[str, Any] = {"parameters": [_TIMEOUT, _RAW_OUTPUT, _METHOD, _TOP]}
+PREDICT_PARAMETERS: dict[str, Any] = {
+    "parameters": [_TIMEOUT, _RAW_OUTPUT, _METHOD, _TOP, _PER_ROW]
+}
 INFER_PARAMETERS: dict[str, Any] = {"parameters": [_TIMEOUT, _HEADER_LENGTH]}
 """The `openapi_extra` of a route that reads these itself."""
 

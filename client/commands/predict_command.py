@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from client.commands.connecting import FOUND_FAULT, ApiKey, Json, Timeout, Url, connected
 from client.commands.printing import print_columns, print_json
 from client.connection import DEFAULT_URL
+from client.errors import InvalidInput
 from client.questions import Question
-from client.results import Prediction
+from client.results import Prediction, RowPrediction
 from client.sample_files import read_sample
 
 
@@ -29,6 +31,9 @@ def predict(
     top: Annotated[
         int | None, typer.Option(min=1, help="Of the most probable tasks, where it is inferred.")
     ] = None,
+    each_row: Annotated[
+        bool, typer.Option("--each-row", help="Infer the task of each row by itself.")
+    ] = False,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
     timeout: Timeout = 30,
@@ -36,14 +41,20 @@ def predict(
 ) -> None:
     """Say what pictures, arrays or sample files show: a label for each row, and its probability.
 
-    The rows of one file are of one task. Exits with 1 where the service cannot tell which.
+    The rows of one file are of one task, unless --each-row says otherwise. Exits with 1 where the
+    service cannot tell which.
     """
-    predictions: list[tuple[Path, Prediction]] = []
+    predictions: list[tuple[Path, Prediction | tuple[RowPrediction, ...]]] = []
     question = Question(top=top)
     with connected(url, api_key, timeout, as_json) as client:
+        if each_row and task is not None:
+            raise InvalidInput("expected --task or --each-row, got both")
         samples = [(file, read_sample(file, client.row_length)) for file in files]
         for file, sample in samples:
-            named = task if task is not None else sample.task
+            if each_row and isinstance(sample.inputs, np.ndarray):
+                predictions.append((file, client.predict_each(sample.inputs, question=question)))
+                continue
+            named = None if each_row else task if task is not None else sample.task
             predictions.append(
                 (file, client.predict(sample.inputs, named, version, question=question))
             )
@@ -51,10 +62,33 @@ def predict(
         named_files = [{"file": str(file), "prediction": one} for file, one in predictions]
         print_json(named_files[0]["prediction"] if len(files) == 1 else named_files)
     else:
-        for file, prediction in predictions:
-            _print(file, prediction)
-    if any(prediction.task is None for _, prediction in predictions):
+        for file, found in predictions:
+            if isinstance(found, tuple):
+                _print_each(file, found)
+            else:
+                _print(file, found)
+    answers = [one if isinstance(one, tuple) else (one,) for _, one in predictions]
+    if any(each.task is None for of_file in answers for each in of_file):
         raise typer.Exit(FOUND_FAULT)
+
+
+def _print_each(file: Path, rows: tuple[RowPrediction, ...]) -> None:
+    typer.echo(f"{file}: {len({row.task for row in rows} - {None})} tasks of {len(rows)} rows")
+    print_columns(
+        [
+            ("  row", "task", "confidence", "label", "probability"),
+            *(
+                (
+                    f"  {index}",
+                    row.task or "none fits",
+                    "" if row.inference.confidence is None else f"{row.inference.confidence:.3f}",
+                    row.label or "",
+                    "" if row.probability is None else f"{row.probability:.3f}",
+                )
+                for index, row in enumerate(rows)
+            ),
+        ]
+    )
 
 
 def _print(file: Path, prediction: Prediction) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from time import perf_counter
 from typing import NamedTuple, TypeVar
@@ -31,11 +32,16 @@ Result = TypeVar("Result")
 
 
 class Prediction(NamedTuple):
-    """Logits `[n, C]` of the task that answered; no task and no logits where it abstained."""
+    """Logits `[n, C]` of the task that answered; no task and no logits where it abstained.
+
+    Where every row was a question of its own there is one in `each` for every row, and nothing
+    else.
+    """
 
     task: RegisteredTask | None
     logits: NDArray[np.float32] | None
     identification: Identification | None = None
+    each: tuple["Prediction", ...] = ()
 
     @property
     def probabilities(self) -> NDArray[np.float32] | None:
@@ -160,7 +166,7 @@ class Predictor:
             cache.compose_soon(planned.wanted.popleft())
 
     async def infer(self, intensities: Rows, question: Question, terms: Terms) -> Prediction:
-        """Name the task that all rows belong to and predict with it, or abstain.
+        """Name the task that all rows belong to, or each of them, and predict with it, or abstain.
 
         Of the tasks that the caller sees. Raises `UnknownTask` where there is none,
         `QuotaExceeded` or `DeadlinePassed`.
@@ -170,17 +176,27 @@ class Predictor:
             raise UnknownTask("no task is registered, so none can be inferred")
         terms.charge(len(intensities))
         started = perf_counter()
+        identify = partial(self._identified, tasks, intensities, question)
         # Cancelled before its turn on the thread it is never computed.
         identifying = asyncio.get_running_loop().run_in_executor(
-            self._identifier_executor,
-            self._identifier.identify,
-            tasks,
-            intensities,
-            question.method,
-            question.top,
+            self._identifier_executor, identify
         )
-        identification = await self._in_time(identifying, terms)
+        found = await self._in_time(identifying, terms)
         self._telemetry.inference_seconds.observe(perf_counter() - started)
+        if question.per_row:
+            return Prediction(None, None, None, tuple(self._judged(one, 1) for one in found))
+        return self._judged(found[0], len(intensities))
+
+    def _identified(
+        self, tasks: tuple[RegisteredTask, ...], intensities: Rows, question: Question
+    ) -> tuple[Identification, ...]:
+        identifier = self._identifier
+        if question.per_row:
+            return identifier.identify_each(tasks, intensities, question.method, question.top)
+        return (identifier.identify(tasks, intensities, question.method, question.top),)
+
+    def _judged(self, identification: Identification, rows: int) -> Prediction:
+        """The prediction of what was found, unless that is not convincing."""
         best = identification.best
         self._telemetry.inference_entropy.observe(
             best.entropy_nats, exemplar(task=best.task.task_id)
@@ -190,7 +206,7 @@ class Predictor:
             self._telemetry.inference.labels("abstained").inc()
             return Prediction(None, None, identification)
         self._telemetry.inference.labels("named").inc()
-        best.task.count(len(intensities))
+        best.task.count(rows)
         return Prediction(best.task, best.logits[:, : len(best.task.classes)], identification)
 
     async def _in_time(self, awaited: Awaitable[Result], terms: Terms) -> Result:

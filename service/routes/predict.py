@@ -12,18 +12,11 @@ from starlette.datastructures import UploadFile
 
 from model_store.preprocessing import Preprocessing
 from service.engine.engine import Engine
-from service.engine.inference.identification import Identification
-from service.engine.inference.question import Question
-from service.engine.predictor import Prediction
 from service.errors import InvalidInput, MalformedRequest, UnsupportedMedia
 from service.images import row_from_image
-from service.prediction_schemas import (
-    CandidateTask,
-    Inference,
-    LabelledProbability,
-    PredictResponse,
-)
+from service.prediction_schemas import EachRowResponse, PredictResponse
 from service.routes.departure import WhileCallerWaits
+from service.routes.predict_answer import predict_answer
 from service.routes.questions import question, question_of_query
 from service.routes.terms import terms_of
 from service.rows import checked_rows, parsed_body
@@ -41,7 +34,6 @@ from service.settings import Settings
 Named = tuple[str | None, str | None]
 """A task and a version of it."""
 
-_SHOWN_CANDIDATES = 5
 _PICTURES = ("image/png", "image/jpeg")
 _FORM = {
     "type": "object",
@@ -58,7 +50,7 @@ def predict_router(engine: Engine, settings: Settings) -> APIRouter:
     @router.post(
         "/v1/predict",
         summary="Predict on rows or on a picture; without a task, infer it",
-        response_model=PredictResponse,
+        response_model=PredictResponse | EachRowResponse,
         responses=PROBLEMS | RAW_TOO,
         openapi_extra=body_schema(
             ("application/json", schema_of(PredictRequest)),
@@ -100,8 +92,7 @@ def predict_router(engine: Engine, settings: Settings) -> APIRouter:
                 prediction = await engine.predictor.infer(rows, asked, terms)
             else:
                 prediction = await engine.predictor.predict(task, rows, terms, version)
-        answer = predict_response(prediction, asked)
-        return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
+        return Response(predict_answer(prediction, asked), media_type="application/json")
 
     return router
 
@@ -131,39 +122,3 @@ def check_has_task(version: str | None, task: str | None) -> None:
         raise InvalidInput(
             f"version: expected the task that it is of too, got {version[:80]!r} alone"
         )
-
-
-def predict_response(prediction: Prediction, asked: Question) -> PredictResponse:
-    """The answer of this path in JSON, to what was asked of task inference."""
-    task, probabilities = prediction.task, prediction.probabilities
-    if task is None or probabilities is None:
-        answer = PredictResponse(task=None, version=None, predictions=None)
-    else:
-        best = probabilities.argmax(axis=1)
-        labelled = [
-            LabelledProbability(label=task.classes[index], probability=float(row[index]))
-            for index, row in zip(best, probabilities, strict=True)
-        ]
-        answer = PredictResponse(task=task.name, version=task.version, predictions=labelled)
-    if prediction.identification is not None:
-        top = _SHOWN_CANDIDATES if asked.top is None else asked.top
-        answer.inference = _inference(prediction.identification, top, abstained=task is None)
-    return answer
-
-
-def _inference(identification: Identification, top: int, abstained: bool) -> Inference:
-    best = zip(identification.candidates[:top], identification.probabilities, strict=False)
-    return Inference(
-        method=identification.method,
-        entropy_nats=identification.best.entropy_nats,
-        margin_nats=identification.margin_nats,
-        confidence=identification.confidence,
-        strangeness=identification.strangeness,
-        candidates=[
-            CandidateTask(
-                task=one.task.name, probability=probability, entropy_nats=one.entropy_nats
-            )
-            for one, probability in best
-        ],
-        abstained=abstained,
-    )

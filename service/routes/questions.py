@@ -28,4 +28,4 @@ def question_of_query(said: Mapping[str, str]) -> Question:
 
 def question(fields: QuestionFields) -> Question:
     """The question that checked fields are."""
-    return Question(fields.method, fields.top)
+    return Question(fields.method, fields.top, fields.per_row)

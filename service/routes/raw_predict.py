@@ -10,7 +10,8 @@ from service.engine.engine import Engine
 from service.engine.inference.question import Question
 from service.engine.predictor import Prediction
 from service.errors import InvalidInput
-from service.routes.predict import check_has_task, predict_response
+from service.routes.predict import check_has_task
+from service.routes.predict_answer import predict_answer
 from service.routes.questions import question_of_query
 from service.rows import raw_rows
 from service.settings import Settings
@@ -54,8 +55,7 @@ def _asked_for(query: bytes) -> tuple[str | None, str | None, str, Question]:
 
 
 def _in_json(asked: Question, prediction: Prediction) -> RawAnswer:
-    answer = predict_response(prediction, asked).model_dump_json(exclude_unset=True)
-    return RawAnswer(answer.encode(), _JSON)
+    return RawAnswer(predict_answer(prediction, asked), _JSON)
 
 
 def _raw(output: str, prediction: Prediction) -> RawAnswer:

@@ -73,6 +73,18 @@ def test_the_most_probable_tasks_are_told_of_by_as_many_as_are_asked_for(
         ask(service_url, lambda client: client.predict(ROWS, question=Question(top=0)))
 
 
+def test_each_row_is_answered_by_itself(ask: Ask, service_url: str) -> None:
+    found = ask(service_url, lambda client: client.predict_each(ROWS))
+    assert len(found) == len(ROWS)
+    for answer, row in zip(found, ROWS, strict=True):
+        alone = ask(service_url, lambda client, row=row: client.predict(row))
+        assert (answer.task, answer.version) == (alone.task, alone.version)
+        assert (() if answer.label is None else (answer.label,)) == alone.labels
+        assert answer.inference.candidates[0].task == alone.inference.candidates[0].task
+    with pytest.raises(InvalidInput, match="4 rows of 5 numbers were taken for 1"):
+        ask(service_url, lambda client: client.predict_each(ROWS[0].reshape(4, 5)))
+
+
 def test_a_task_that_is_not_named_is_inferred_both_ways(ask: Ask, service_url: str) -> None:
     predicted = ask(service_url, lambda client: client.predict(ROWS))
     inference = predicted.inference

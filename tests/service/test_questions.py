@@ -71,7 +71,16 @@ def test_a_query_asks_as_json_does(client: TestClient) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("top", 0), ("top", 33), ("top", 1.5), ("top", "many"), ("top", True), ("method", "guess")],
+    [
+        ("top", 0),
+        ("top", 33),
+        ("top", 1.5),
+        ("top", "many"),
+        ("top", True),
+        ("method", "guess"),
+        ("per_row", "maybe"),
+        ("per_row", 7),
+    ],
 )
 def test_a_question_that_cannot_be_answered_is_refused_by_its_name(
     client: TestClient, field: str, value: object
@@ -84,3 +93,48 @@ def test_a_question_that_cannot_be_answered_is_refused_by_its_name(
     for answer in (by_json, by_query):
         assert answer.status_code == 422
         assert answer.json()["detail"].startswith(field)
+
+
+def test_rows_of_different_tasks_are_each_answered_by_their_own(client: TestClient) -> None:
+    owners = [3, 0, 7, 3, 5]
+    rows = np.concatenate(
+        [*(rows_of(number, 1, seed=8) for number in owners), np.zeros((1, 20), np.float32)]
+    )
+    found = asked(client, rows, per_row=True)
+    assert found.keys() == {"rows"}
+    *known, empty = found["rows"]
+    assert [one["task"] for one in known] == [f"known-{number}" for number in owners]
+    for one, row in zip(known, rows, strict=False):
+        named = asked(client, row[np.newaxis], task=one["task"])
+        assert one["label"] == named["predictions"][0]["label"]
+        assert one["probability"] == pytest.approx(named["predictions"][0]["probability"], rel=1e-4)
+        assert one["version"] == named["version"]
+        assert not one["inference"]["abstained"]
+        assert one["inference"]["candidates"][0]["task"] == one["task"]
+    assert empty["inference"]["abstained"]
+    assert [empty[name] for name in ("task", "version", "label", "probability")] == [None] * 4
+    raw = client.post("/v1/predict?per_row=true", content=rows.tobytes(), headers=RAW)
+    assert raw.json() == found
+
+
+def test_rows_of_a_named_task_are_answered_as_ever(client: TestClient) -> None:
+    rows = rows_of(1, 2)
+    assert asked(client, rows, task="known-1", per_row=True) == asked(client, rows, task="known-1")
+
+
+def test_each_row_counts_as_a_question_and_for_the_task_that_answered(client: TestClient) -> None:
+    def counted() -> tuple[float, float, int]:
+        text = client.get("/metrics").text
+        named, abstained = (
+            float(line.split()[-1])
+            for result in ("named", "abstained")
+            for line in text.splitlines()
+            if line.startswith(f'impress_inference_total{{result="{result}"}}')
+        )
+        return named, abstained, client.get("/v1/tasks/known-4").json()["rows_predicted"]
+
+    before = counted()
+    rows = np.concatenate([rows_of(4, 3), rows_of(6, 1), np.ones((2, 20), np.float32)])
+    asked(client, rows, per_row=True)
+    after = counted()
+    assert tuple(new - old for new, old in zip(after, before, strict=True)) == (4, 2, 3)

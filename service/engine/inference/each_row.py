@@ -1,9 +1,9 @@
 """Names the task of each row by itself: one look at the evidence of all tasks for all rows."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -65,7 +65,7 @@ def identify_each_by_evidence(
     for row in range(len(rows)):
         shown = int((places[row, :kept] >= 0).sum())
         candidates = tuple(
-            Candidate(tasks[place], nats, taken.logits[place][index : index + 1])
+            Candidate(tasks[place], nats, taken.logits[index : index + 1])
             for place, nats, index in zip(
                 places[row, :shown].tolist(),
                 entropies[row, :shown].tolist(),
@@ -100,36 +100,33 @@ def _left_open(likely: LikelyOfEach, shortlist: int, top: int) -> tuple[Tensor, 
 class _Taken(NamedTuple):
     """Entropies of tasks' answers to rows, `[n, M]` as the places of the tasks asked for them.
 
-    `at` says which row of the task's `logits` is the row's.
+    `at` says which of the `logits` `[pairs, outputs]` they are of.
     """
 
     nats: Tensor
     relative: Tensor
     at: Tensor
-    logits: dict[int, Rows]
+    logits: Rows
 
 
 def _taken(
     tasks: Sequence[RegisteredTask], places: Tensor, rows: Rows, answers: OwnAnswers
 ) -> _Taken:
     of_row, column = (places >= 0).nonzero(as_tuple=True)
-    pairs = places[of_row, column]
-    by_task = pairs.argsort(stable=True)
-    asked, counts = pairs[by_task].unique_consecutive(return_counts=True)
-    groups = torch.split(by_task, counts.tolist())
-    given = [rows[of_row[group].numpy()] for group in groups]
-    logits = answers([tasks[place] for place in asked.tolist()], given)
-    taken = _Taken(
-        torch.zeros(places.shape),
-        torch.zeros(places.shape),
-        torch.zeros_like(places),
-        dict(zip(asked.tolist(), logits, strict=True)),
-    )
-    for place, group in zip(asked.tolist(), groups, strict=True):
-        where, classes = (of_row[group], column[group]), len(tasks[place].classes)
-        nats = entropy_nats(torch.from_numpy(taken.logits[place][:, :classes]))
-        taken.nats[where] = nats
-        # A task of one class is certain whatever it sees: it counts as knowing nothing.
-        taken.relative[where] = nats / math.log(classes) if classes > 1 else 1.0
-        taken.at[where] = torch.arange(len(nats))
+    order = places[of_row, column].argsort(stable=True)
+    where = (of_row[order], column[order])
+    asked, counts = places[where].unique_consecutive(return_counts=True)
+    some = [tasks[place] for place in asked.tolist()]
+    given = torch.split(where[0], counts.tolist())
+    logits = np.concatenate(answers(some, [rows[indices.numpy()] for indices in given]))
+    classes = torch.tensor([len(task.classes) for task in some]).repeat_interleave(counts)
+    nats = torch.empty(len(classes))
+    for count in classes.unique().tolist():
+        of_these = classes == count
+        nats[of_these] = entropy_nats(torch.from_numpy(logits)[of_these, :count])
+    # A task of one class is certain whatever it sees: it counts as knowing nothing.
+    relative = torch.where(classes > 1, nats / classes.clamp(min=2).log(), 1.0)
+    taken = _Taken(*(torch.zeros(places.shape) for _ in range(2)), torch.zeros_like(places), logits)
+    taken.nats[where], taken.relative[where] = nats, relative
+    taken.at[where] = torch.arange(len(nats))
     return taken

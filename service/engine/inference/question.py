@@ -16,6 +16,8 @@ class Question:
     top: int | None = None
     """So many of the most probable tasks, 1 to `MOST_TOP`; None: up to five of those that had to be
     looked at anyhow."""
+    per_row: bool = False
+    """Whether every row is a question of its own."""
 
 
 PLAIN_QUESTION = Question()

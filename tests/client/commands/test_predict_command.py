@@ -115,3 +115,22 @@ def test_the_key_goes_along_and_an_address_that_is_none_is_refused(
     assert (wrong.exit_code, wrong.stderr.split(",")[0]) == (
         2, "error: url: expected http://HOST:PORT or https://HOST"
     )  # fmt: skip
+
+
+def test_each_row_has_a_task_of_its_own_where_that_is_asked_for(
+    impress: Impress, service_url: str, sample: Path
+) -> None:
+    with Client(service_url) as client:
+        expected = client.predict_each(ROWS)
+    ran = impress("predict", sample, "--each-row")
+    assert ran.exit_code == (1 if any(row.task is None for row in expected) else 0)
+    lines = ran.stdout.splitlines()
+    assert lines[0].endswith(f"{len({row.task for row in expected} - {None})} tasks of 3 rows")
+    assert [line.split()[0] for line in lines[2:]] == ["0", "1", "2"]
+    for line, row in zip(lines[2:], expected, strict=True):
+        assert (row.task or "none fits") in line
+    found = document(impress("predict", sample, "--each-row", "--json"))
+    assert [one["task"] for one in found] == [row.task for row in expected]
+    refused = impress("predict", sample, "--each-row", "--task", "task-1")
+    assert refused.exit_code == 2
+    assert "--task or --each-row, got both" in refused.stderr

@@ -18,6 +18,7 @@ from model_store.compatibility import check_artifact
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import METADATA_KEY, TaskKind, parse_artifact
 from model_store.task_record import SWAPPED_QUOTES
+from model_store.task_tags import checked_tags, joined_tags
 from model_store.tensor_bytes import read_header, read_json
 
 _MOST_FORMS = 4096
@@ -63,6 +64,8 @@ class LaidOut(NamedTuple):
     """SHA-256, 32 bytes."""
     classes: str
     """As the record has them, in JSON: a list of names, or the number of classes."""
+    tags: str
+    """As one text; "" where there is none."""
     content: bytes | memoryview
     tensors_start: int
     """Where in `content` the tensors' bytes begin."""
@@ -75,9 +78,11 @@ class LaidOut(NamedTuple):
 
 class _Header(NamedTuple):
     form: Hashable
-    """All that the header says but for the classes' names, how well it did, and its provenance."""
+    """All that the header says but for the classes' names, how well it did, tags and provenance."""
     tensors: dict[str, Any]
     classes: int | list[str]
+    tags: tuple[str, ...] | None
+    """None where they are not what a record may have."""
     tensors_start: int
 
     @property
@@ -112,7 +117,8 @@ class LayoutReader:
             layout = self._remembered(header, artifact.kind)
         named = isinstance(header.classes, list)
         classes = json.dumps(header.classes, ensure_ascii=False) if named else str(header.classes)
-        return LaidOut(layout, content_hash, classes, content, header.tensors_start)
+        tags = joined_tags(header.tags or ())
+        return LaidOut(layout, content_hash, classes, tags, content, header.tensors_start)
 
     def _remembered(self, header: _Header, kind: TaskKind) -> ArtifactLayout:
         if len(self._by_form) >= _MOST_FORMS:
@@ -125,7 +131,11 @@ class LayoutReader:
 
     def _fits(self, header: _Header, layout: ArtifactLayout, length: int) -> bool:
         whole = header.tensors_start + layout.tensor_bytes == length
-        return whole and 0 < header.class_count <= self._network.manifest.backbone.outputs
+        return (
+            whole
+            and header.tags is not None
+            and 0 < header.class_count <= self._network.manifest.backbone.outputs
+        )
 
 
 @lru_cache(maxsize=1024)
@@ -144,9 +154,28 @@ def _header(content: bytes | memoryview) -> _Header | None:
         classes = record["classes"]
         form = (repr(tensors), repr(record["made_for"]), repr(record["version"]), tuple(record))
         named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
-        return _Header(form, tensors, classes, start) if named or type(classes) is int else None
+        tags = _tags(record["tags"]) if "tags" in record else ()
+        return (
+            _Header(form, tensors, classes, tags, start) if named or type(classes) is int else None
+        )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def _tags(said: object) -> tuple[str, ...] | None:
+    # None at all are left out of a record.
+    if not isinstance(said, list) or not said or not all(isinstance(tag, str) for tag in said):
+        return None
+    tags = tuple(said)
+    return tags if _are_tags(tags) else None
+
+
+@lru_cache(maxsize=4096)
+def _are_tags(tags: tuple[str, ...]) -> bool:
+    try:
+        return checked_tags(tags) == tags
+    except ValueError:
+        return False
 
 
 def _places(tensors: dict[str, Any]) -> tuple[TensorPlace, ...]:

@@ -17,6 +17,7 @@ from model_store.coefficient_tensors import COEFFICIENTS
 from model_store.errors import CorruptArtifact, StoreError
 from model_store.supermask_tensors import is_mask
 from model_store.task_record import TaskRecord
+from model_store.task_tags import checked_tags
 from model_store.tensor_bytes import read_metadata, read_tensors
 
 TaskKind = Literal["coefficients", "hybrid", "supermask"]
@@ -91,6 +92,12 @@ class TaskArtifact:
     def content_hash(self) -> str:
         """SHA-256 of `content`, in hexadecimal: the artifact's version."""
         return hashlib.sha256(self.content).hexdigest()
+
+
+def tagged(artifact: TaskArtifact, tags: Iterable[str]) -> TaskArtifact:
+    """The artifact with these tags in place of its own. Raises `ValueError` as `checked_tags`."""
+    record = artifact.record.model_copy(update={"tags": checked_tags(tags)})
+    return TaskArtifact(record, artifact.tensors)
 
 
 class ArtifactParts(NamedTuple):

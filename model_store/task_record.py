@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from model_store.manifest import Manifest, short_fingerprint
+from model_store.task_tags import checked_tags
 
 _MAX_CLASSES = 65536
 _FINGERPRINTS = 3
@@ -108,6 +109,8 @@ class TaskRecord(_Record):
         None
     )
     """How many held-out images the task's network got right, and of how many."""
+    tags: Annotated[tuple[str, ...], AfterValidator(checked_tags)] = ()
+    """Words by which tasks are chosen, each once and in order."""
     provenance: dict[str, str | _Int64 | float] = Field(default={}, max_length=64)
     """How it was made: its data, and what of the recipe differs from the trainer's defaults."""
 

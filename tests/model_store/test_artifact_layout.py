@@ -10,8 +10,9 @@ from model_store.artifact_layout import LayoutReader, class_names
 from model_store.compatibility import check_artifact
 from model_store.errors import StoreError
 from model_store.network import FrozenNetwork
-from model_store.task_artifact import METADATA_KEY, TaskArtifact, parse_artifact
+from model_store.task_artifact import METADATA_KEY, TaskArtifact, parse_artifact, tagged
 from model_store.task_record import SWAPPED_QUOTES
+from model_store.task_tags import parted_tags
 
 MakeArtifact = Callable[..., TaskArtifact]
 
@@ -58,6 +59,29 @@ def test_artifacts_of_one_form_share_a_layout_whatever_they_say_of_themselves(
     layouts = [read(reader, artifact.content).layout for artifact in artifacts]
     assert layouts[0] is layouts[1] is layouts[2]
     assert read(reader, make_artifact(network, "int8").content).layout is not layouts[0]
+
+
+def test_tags_are_laid_out_of_every_artifact_of_a_form(
+    network: FrozenNetwork, make_artifact: MakeArtifact
+) -> None:
+    reader, artifact = LayoutReader(network), make_artifact(network)
+    for tags in (("a", "site:x"), ("b",), ("a", "site:x")):
+        found = read(reader, tagged(artifact, tags).content)
+        assert parted_tags(found.tags) == tags
+    assert parted_tags(read(reader, artifact.content).tags) == ()
+    assert tagged(tagged(artifact, ["b"]), []).content == artifact.content
+
+
+@pytest.mark.parametrize(
+    "tags", [["b", "a"], ["a", "a"], ["a b"], [1], "a", [["a"]], [], ["x"] * 17, None]
+)
+def test_tags_that_no_trainer_writes_are_refused_after_good_ones_of_the_same_form(
+    network: FrozenNetwork, make_artifact: MakeArtifact, tags: Any
+) -> None:
+    reader, artifact = LayoutReader(network), make_artifact(network)
+    read(reader, tagged(artifact, ["a"]).content)
+    with pytest.raises(StoreError):
+        read(reader, rewritten(tagged(artifact, ["a"]), {"tags": tags}))
 
 
 def test_numbered_classes_are_named_by_their_numbers() -> None:

@@ -95,9 +95,27 @@ def test_fingerprints_are_the_first_digits_of_the_manifests(network: FrozenNetwo
     assert MadeFor.of(manifest, uses_bank=False).bank is None
 
 
+def test_tags_are_each_once_and_in_order_whoever_writes_them() -> None:
+    record = record_of(tags=("site:berlin", "a", "site:berlin", "A"))
+    assert record.tags == ("A", "a", "site:berlin")
+    assert said(record)["tags"] == ["A", "a", "site:berlin"]
+    assert TaskRecord.of_text(record.to_text()) == record
+    assert "tags" not in said(record_of(tags=()))
+
+
 @pytest.mark.parametrize(
     "field",
     [
+        {"tags": ("",)},
+        {"tags": ("a,b",)},
+        {"tags": ("a b",)},
+        {"tags": (":a",)},
+        {"tags": ("x" * 65,)},
+        {"tags": ("é",)},
+        {"tags": ("a\n",)},
+        {"tags": tuple(f"tag-{number}" for number in range(17))},
+        {"tags": "a"},
+        {"tags": (1,)},
         {"classes": ()},
         {"classes": 0},
         {"classes": -1},

@@ -18,6 +18,7 @@ from torch import Tensor
 from model_store.artifact_layout import ArtifactLayout, LaidOut, class_names
 from model_store.task_artifact import TaskKind
 from model_store.task_names import name_for_clients
+from model_store.task_tags import parted_tags
 from service.engine.registry.shared_arrays import SharedArrays
 from service.engine.registry.task_rows import TaskRows
 
@@ -25,13 +26,23 @@ from service.engine.registry.task_rows import TaskRows
 class RegisteredTask:
     """A live task. A replaced task is a new object, so a reader keeps one version throughout."""
 
-    __slots__ = ("_classes", "_row", "_rows", "last_predicted", "rows_predicted", "task_id")
+    __slots__ = (
+        "_classes",
+        "_row",
+        "_rows",
+        "last_predicted",
+        "rows_predicted",
+        "said_tags",
+        "task_id",
+    )
 
-    def __init__(self, task_id: str, classes: str, rows: TaskRows, row: int) -> None:
+    def __init__(self, task_id: str, classes: str, tags: str, rows: TaskRows, row: int) -> None:
         self.task_id = task_id
         self.rows_predicted = 0
         self.last_predicted: int | None = None
         """In seconds since 1970, whole, since there are very many tasks; None: never."""
+        self.said_tags = tags
+        """As one text, the same object for all tasks with these."""
         self._classes = classes
         self._rows = rows
         self._row = row
@@ -64,6 +75,11 @@ class RegisteredTask:
     def classes(self) -> tuple[str, ...]:
         """Label names, in the order of the outputs."""
         return class_names(self._classes)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """In order."""
+        return parted_tags(self.said_tags)
 
     @property
     def kind(self) -> TaskKind:
@@ -155,8 +171,9 @@ class TaskTable:
         rows = self._rows.get(laid_out.layout)
         if rows is None:
             rows = self._rows[laid_out.layout] = TaskRows(laid_out.layout)
-        # Most tasks have their classes in common with others, and so the text that says them.
-        added = RegisteredTask(task_id, sys.intern(laid_out.classes), rows, rows.write(laid_out))
+        # Most tasks have classes and tags in common with others, and so the text that says them.
+        classes, tags = sys.intern(laid_out.classes), sys.intern(laid_out.tags)
+        added = RegisteredTask(task_id, classes, tags, rows, rows.write(laid_out))
         shared = self._filled_into
         if shared is not None and rows.may_end(laid_out.content_hash, shared.mean_bytes):
             self._seal(rows, shared)

@@ -114,19 +114,35 @@ class AsyncClient:
         """How many numbers a row has, whatever its task."""
         return await self._sent(prediction_calls.row_length())
 
-    async def push(self, task: str, artifact: bytes) -> Pushed:
-        """Upload a task artifact (safetensors); it answers from the next request on."""
-        return await self._sent(task_calls.push(task, artifact))
+    async def push(self, task: str, artifact: bytes, tags: Sequence[str] = ()) -> Pushed:
+        """Upload a task artifact (safetensors); it answers from the next request on.
 
-    async def page(self, limit: int = 100, cursor: str = "", names: Sequence[str] = ()) -> TaskPage:
-        """At most `limit` tasks after `cursor`'s; of these names alone, where there are any."""
-        return await self._sent(task_calls.page(limit, cursor, names))
+        Tags take the place of its own, which makes it another version.
+        """
+        return await self._sent(task_calls.push(task, artifact, tags))
 
-    async def tasks(self) -> AsyncIterator[Task]:
-        """Every task in order of their names, fetched a page at a time."""
+    async def page(
+        self,
+        limit: int = 100,
+        cursor: str = "",
+        names: Sequence[str] = (),
+        *,
+        tags: Sequence[str] = (),
+        prefix: str | None = None,
+    ) -> TaskPage:
+        """At most `limit` tasks after `cursor`'s; of these names alone, where there are any.
+
+        Only such as have all of the tags, and a name that begins with the prefix.
+        """
+        return await self._sent(task_calls.page(limit, cursor, names, tags, prefix))
+
+    async def tasks(
+        self, *, tags: Sequence[str] = (), prefix: str | None = None
+    ) -> AsyncIterator[Task]:
+        """Every task in order of their names, or such as `page` says, fetched a page at a time."""
         cursor: str | None = ""
         while cursor is not None:
-            page = await self.page(_PAGE, cursor)
+            page = await self.page(_PAGE, cursor, tags=tags, prefix=prefix)
             for task in page.tasks:
                 yield task
             cursor = page.next_cursor

@@ -115,19 +115,33 @@ class Client:
         """How many numbers a row has, whatever its task."""
         return self._sent(prediction_calls.row_length())
 
-    def push(self, task: str, artifact: bytes) -> Pushed:
-        """Upload a task artifact (safetensors); it answers from the next request on."""
-        return self._sent(task_calls.push(task, artifact))
+    def push(self, task: str, artifact: bytes, tags: Sequence[str] = ()) -> Pushed:
+        """Upload a task artifact (safetensors); it answers from the next request on.
 
-    def page(self, limit: int = 100, cursor: str = "", names: Sequence[str] = ()) -> TaskPage:
-        """At most `limit` tasks after `cursor`'s; of these names alone, where there are any."""
-        return self._sent(task_calls.page(limit, cursor, names))
+        Tags take the place of its own, which makes it another version.
+        """
+        return self._sent(task_calls.push(task, artifact, tags))
 
-    def tasks(self) -> Iterator[Task]:
-        """Every task in order of their names, fetched a page at a time."""
+    def page(
+        self,
+        limit: int = 100,
+        cursor: str = "",
+        names: Sequence[str] = (),
+        *,
+        tags: Sequence[str] = (),
+        prefix: str | None = None,
+    ) -> TaskPage:
+        """At most `limit` tasks after `cursor`'s; of these names alone, where there are any.
+
+        Only such as have all of the tags, and a name that begins with the prefix.
+        """
+        return self._sent(task_calls.page(limit, cursor, names, tags, prefix))
+
+    def tasks(self, *, tags: Sequence[str] = (), prefix: str | None = None) -> Iterator[Task]:
+        """Every task in order of their names, or such as `page` says, fetched a page at a time."""
         cursor: str | None = ""
         while cursor is not None:
-            page = self.page(_PAGE, cursor)
+            page = self.page(_PAGE, cursor, tags=tags, prefix=prefix)
             yield from page.tasks
             cursor = page.next_cursor
 

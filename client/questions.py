@@ -1,6 +1,6 @@
 """What may be said of how a task is to be inferred. The service judges the values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -12,11 +12,16 @@ class Question:
     """`auto` unless said."""
     top: int | None = None
     """How many of the most probable tasks to be told of."""
+    tags: Sequence[str] = ()
+    """All of which a task has that may be the answer."""
+    prefix: str | None = None
+    """How its name begins."""
 
     @property
     def params(self) -> Mapping[str, str]:
         """As an address says it."""
-        said = {"method": self.method, "top": self.top}
+        tags = ",".join(self.tags) or None
+        said = {"method": self.method, "top": self.top, "tags": tags, "prefix": self.prefix}
         return {name: str(value) for name, value in said.items() if value is not None}
 
 

@@ -85,6 +85,7 @@ class Task:
     kind: str
     rows_predicted: int
     """By the process that was asked, since it started or the task was replaced."""
+    tags: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

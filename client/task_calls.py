@@ -16,8 +16,11 @@ _PAGE = TypeAdapter(TaskPage)
 _LONGEST_NAME = 1024
 
 
-def push(task: str, artifact: bytes) -> Call[Pushed]:
-    """Upload an artifact. Sent again it changes nothing more: its version is its content's hash."""
+def push(task: str, artifact: bytes, tags: Sequence[str] = ()) -> Call[Pushed]:
+    """Upload an artifact, with tags in place of its own where there are any.
+
+    Sent again it changes nothing more: its version is its content's hash.
+    """
 
     def read(response: httpx2.Response) -> Pushed:
         return Pushed(answer_as(_DETAILS, response), created=response.status_code == 201)
@@ -26,18 +29,30 @@ def push(task: str, artifact: bytes) -> Call[Pushed]:
         "PUT",
         task_path(task),
         read,
+        params=_said(tags),
         headers={"Content-Type": "application/octet-stream"},
         content=artifact,
     )
 
 
-def page(limit: int, cursor: str, names: Sequence[str] = ()) -> Call[TaskPage]:
-    """Tasks after the cursor's; of these names alone, where there are any."""
-    params: dict[str, str | list[str]] = {"limit": str(limit)}
+def page(
+    limit: int,
+    cursor: str,
+    names: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    prefix: str | None = None,
+) -> Call[TaskPage]:
+    """Tasks after the cursor's; of these names alone, where there are any.
+
+    Only such as have all of the tags, and begin with the prefix.
+    """
+    params: dict[str, str | list[str]] = {"limit": str(limit), **_said(tags)}
     if cursor:
         params["cursor"] = cursor
     if names:
         params["task"] = list(names)
+    if prefix is not None:
+        params["prefix"] = prefix
     return Call("GET", "/v1/tasks", lambda answer: answer_as(_PAGE, answer), params=params)
 
 
@@ -49,6 +64,10 @@ def show(task: str) -> Call[TaskDetails]:
 def delete(task: str) -> Call[None]:
     """Delete a task. Not sent again after a broken connection: it might say "no such task"."""
     return Call("DELETE", task_path(task), lambda _: None, repeatable=False)
+
+
+def _said(tags: Sequence[str]) -> dict[str, str]:
+    return {"tags": ",".join(tags)} if tags else {}
 
 
 def named(task: str) -> str:

@@ -125,7 +125,7 @@ def best_of_each(rows: ScanRows, projected: Tensor, count: int) -> Tensor:
     above = torch.triu_indices(rows.directions, rows.directions)
     features = torch.cat([few, few[:, above[0]] * few[:, above[1]]], dim=1)  # [n, terms]
     at_once = max(1, _MOST_SCORES // len(rows))
-    return torch.cat([_best(_scores(rows, some), count) for some in features.split(at_once)])
+    return torch.cat([_best(_scores(rows, some), count) for some in torch.split(features, at_once)])
 
 
 def _scores(rows: ScanRows, features: Tensor) -> Tensor:

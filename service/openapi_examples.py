@@ -27,7 +27,12 @@ def add_examples(document: Document, engine: Engine) -> None:
     tensor = {"name": "inputs", "shape": [1, row_length], "datatype": "FP32", "data": numbers}
     schemas["PredictRequest"]["examples"] = [
         {"task": task.task_id, "inputs": [numbers]},
-        {"inputs": [numbers, numbers], "per_row": True, "top": 3},
+        {
+            "inputs": [numbers, numbers],
+            "per_row": True,
+            "top": 3,
+            "candidates": {"prefix": task.task_id[:1]},
+        },
     ]
     schemas["InferRequest"]["examples"] = [{"inputs": [tensor]}]
     schemas["AliasTarget"]["examples"] = [{"version": task.version}]

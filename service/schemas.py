@@ -1,13 +1,13 @@
 """What goes over the wire, as the documentation shows it and as bodies are checked."""
 
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from model_store.task_tags import MOST_TAGS, TAG
 from service.engine.inference.identification import Method
 from service.engine.inference.question import MOST_TOP
 from service.open_inference.schemas import IndexRequest, InferRequest, LoadRequest
-from service.settings import MAX_TIMEOUT_MS
 
 
 class Wire(BaseModel):
@@ -24,6 +24,21 @@ _ROWS: dict[str, Any] = {
 }
 
 
+TagText = Annotated[str, Field(pattern=f"^{TAG}$", strict=True)]
+TAGS_TEXT = rf"^({TAG}(,{TAG}){{0,{MOST_TAGS - 1}}})?$"
+"""Several, comma-separated."""
+PrefixText = Annotated[str, Field(max_length=128, strict=True)]
+
+
+class CandidateFields(Wire):
+    """Which of the tasks that the caller sees may be the answer: those that are all of this."""
+
+    tags: list[TagText] = Field(default=[], max_length=MOST_TAGS)
+    """They have all of these tags."""
+    prefix: PrefixText = ""
+    """Their name begins so."""
+
+
 class QuestionFields(Wire):
     """What is asked of task inference; without meaning where the task is given."""
 
@@ -34,6 +49,8 @@ class QuestionFields(Wire):
     up to five of those that could not be ruled out at a glance."""
     per_row: bool = Field(default=False, strict=True)
     """Every row is a question of its own, rather than all together: the answer has `rows`."""
+    candidates: CandidateFields = CandidateFields()
+    """Left out, any task may be the answer."""
 
 
 class PredictRequest(QuestionFields):
@@ -95,56 +112,6 @@ def optional_body_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """The same for JSON that may be left out."""
     content = {"application/json": {"schema": schema}}
     return {"requestBody": {"required": False, "content": content}}
-
-
-_TIMEOUT: dict[str, Any] = {
-    "name": "X-Request-Timeout-Ms",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_TIMEOUT_MS},
-    "description": "How long the answer may take; what would be late is refused at once.",
-}
-_RAW_OUTPUT: dict[str, Any] = {
-    "name": "output",
-    "in": "query",
-    "required": False,
-    "schema": {"type": "string", "enum": ["probabilities", "logits"], "default": "probabilities"},
-    "description": "What a raw answer holds: float32, little-endian, row after row.",
-}
-_METHOD: dict[str, Any] = {
-    "name": "method",
-    "in": "query",
-    "required": False,
-    "schema": {"type": "string", "enum": list(get_args(Method)), "default": "auto"},
-    "description": "How to infer the task; JSON says it in the body.",
-}
-_TOP: dict[str, Any] = {
-    "name": "top",
-    "in": "query",
-    "required": False,
-    "schema": {"type": "integer", "minimum": 1, "maximum": MOST_TOP},
-    "description": "How many of the most probable tasks to answer with; JSON says it in the body.",
-}
-_PER_ROW: dict[str, Any] = {
-    "name": "per_row",
-    "in": "query",
-    "required": False,
-    "schema": {"type": "boolean", "default": False},
-    "description": "Every row is a question of its own; JSON says it in the body.",
-}
-_HEADER_LENGTH: dict[str, Any] = {
-    "name": "Inference-Header-Content-Length",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "integer", "minimum": 0},
-    "description": "How many bytes of the body are JSON, where raw tensors follow it.",
-}
-
-PREDICT_PARAMETERS: dict[str, Any] = {
-    "parameters": [_TIMEOUT, _RAW_OUTPUT, _METHOD, _TOP, _PER_ROW]
-}
-INFER_PARAMETERS: dict[str, Any] = {"parameters": [_TIMEOUT, _HEADER_LENGTH]}
-"""The `openapi_extra` of a route that reads these itself."""
 
 
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:

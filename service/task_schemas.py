@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Path
+from fastapi import Path, Query
 from pydantic import Field
 
 from model_store.task_artifact import TaskKind
-from service.schemas import Wire
+from service.schemas import TAGS_TEXT, Wire
 
 _TASK = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 _HASH = r"^[0-9a-f]{64}$"
@@ -24,6 +24,8 @@ class TaskSummary(Wire):
     layer and coefficients in all others."""
     rows_predicted: int
     """By this process, since it started or the task was replaced."""
+    tags: tuple[str, ...]
+    """In order; of its artifact's record."""
 
 
 class TaskList(Wire):
@@ -128,6 +130,9 @@ class TaskWarmth(Wire):
 _TAG = r'(W/)?("[!#-+\--~]*"|[!#-+\--~]+)'
 _TAGS = rf"^(\*|{_TAG}(, ?{_TAG})*)$"
 
+TagsQuery = Annotated[
+    str, Query(json_schema_extra={"pattern": TAGS_TEXT}, description="Tags, comma-separated.")
+]
 TaskPath = Annotated[str, Path(json_schema_extra={"pattern": _TASK})]
 TaskNames = Annotated[list[Annotated[str, Field(pattern=_TASK)]], Field(max_length=100)]
 VersionPath = Annotated[str, Path(json_schema_extra={"pattern": _HASH})]

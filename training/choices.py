@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from masked_network.devices import DeviceName, chosen_device
+from model_store.task_tags import checked_tags
 from training.batches import Augmentation
 from training.errors import OptionError
 from training.fitting import FitOptions, OptimizerName, Schedule
@@ -52,6 +53,14 @@ def fit_choices(
         1, rate, batch_size, exposure, seed, optimizer, schedule, patience, steps or 0, augmentation
     )
     return FitChoices(epochs, options)
+
+
+def chosen_tags(tags: list[str] | None) -> tuple[str, ...]:
+    """Each once and in order. Raises `OptionError`."""
+    try:
+        return checked_tags(tags or ())
+    except ValueError as error:
+        raise OptionError(str(error)) from None
 
 
 def asked_device(name: DeviceName) -> torch.device:

@@ -51,6 +51,10 @@ StreamSeed = Annotated[int, typer.Option(min=0, help="Of the permutations.")]
 Degrees = Annotated[float, typer.Option(help="Rotated: the angle between one task and the next.")]
 ClassesPerTask = Annotated[int, typer.Option(min=1, help="Split: classes in a task.")]
 Index = Annotated[int, typer.Option(min=0, help="Which task of the stream.")]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", help="A word by which the task may be chosen; may be repeated."),
+]
 TaskId = Annotated[
     str | None, typer.Option(help="The task's name; the stream's own where left out.")
 ]

@@ -9,9 +9,10 @@ import typer
 
 from model_store.files import LocalFolder
 from model_store.locations import location
+from model_store.task_artifact import tagged
 from model_store.task_names import checked_task_name
 from training import options
-from training.choices import asked_device, fit_choices, hybrid_rate, task_stream
+from training.choices import asked_device, chosen_tags, fit_choices, hybrid_rate, task_stream
 from training.coefficients import CoefficientRecipe
 from training.console import described_counts, errors_in_words, progress_bar
 from training.continual import RecipeFor, earlier_tasks, plan_tasks
@@ -43,6 +44,7 @@ def learn_task(
     stream: options.Stream = "plain",
     index: options.Index = 0,
     task_id: options.TaskId = None,
+    tag: options.Tags = None,
     out: options.Out = None,
     label_column: options.LabelColumn = None,
     skip_unreadable: options.SkipUnreadable = False,
@@ -95,6 +97,7 @@ def learn_task(
             ),
             out,
             evidence,
+            chosen_tags(tag),
             partial(begin_run, run, context.info_name, context.params, where),
         )
 
@@ -106,6 +109,7 @@ def learn_mask(
     stream: options.Stream = "plain",
     index: options.Index = 0,
     task_id: options.TaskId = None,
+    tag: options.Tags = None,
     out: options.Out = None,
     label_column: options.LabelColumn = None,
     skip_unreadable: options.SkipUnreadable = False,
@@ -163,6 +167,7 @@ def learn_mask(
             lambda images: MaskRecipe(choices.for_images(images), keeping, start),
             out,
             evidence,
+            chosen_tags(tag),
             partial(begin_run, run, context.info_name, context.params, where),
         )
 
@@ -183,6 +188,7 @@ def _learn_one(
     recipe_for: RecipeFor,
     out: Path | None,
     evidence: bool,
+    tags: tuple[str, ...],
     begin: Callable[[], OnTaskEpoch],
 ) -> None:
     store = store_on(folder, device)
@@ -214,6 +220,7 @@ def _learn_one(
         )
     if evidence:
         artifact = with_evidence(store.network, artifact, task)
+    artifact = tagged(artifact, tags)
     if artifact.record.provenance.get("start_tasks") == 0:
         typer.echo(f"{task_id}: started at random, as the store has no task to take a mean of")
     learned = (

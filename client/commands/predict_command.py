@@ -8,6 +8,7 @@ import typer
 
 from client.commands.connecting import FOUND_FAULT, ApiKey, Json, Timeout, Url, connected
 from client.commands.printing import print_columns, print_json
+from client.commands.tags import Tags
 from client.connection import DEFAULT_URL
 from client.errors import InvalidInput
 from client.questions import Question
@@ -31,6 +32,7 @@ def predict(
     top: Annotated[
         int | None, typer.Option(min=1, help="Of the most probable tasks, where it is inferred.")
     ] = None,
+    tag: Tags = None,
     each_row: Annotated[
         bool, typer.Option("--each-row", help="Infer the task of each row by itself.")
     ] = False,
@@ -45,7 +47,7 @@ def predict(
     service cannot tell which.
     """
     predictions: list[tuple[Path, Prediction | tuple[RowPrediction, ...]]] = []
-    question = Question(top=top)
+    question = Question(top=top, tags=tag or ())
     with connected(url, api_key, timeout, as_json) as client:
         if each_row and task is not None:
             raise InvalidInput("expected --task or --each-row, got both")

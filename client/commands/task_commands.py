@@ -10,6 +10,7 @@ import typer
 from client.commands.artifact_files import artifact_in
 from client.commands.connecting import ApiKey, Json, Timeout, Url, connected
 from client.commands.printing import print_columns, print_json
+from client.commands.tags import NewTags, Tags
 from client.connection import DEFAULT_URL
 from client.errors import InvalidInput
 from client.results import Pushed, Task, TaskDetails, TaskPage
@@ -29,6 +30,7 @@ def push(
     name: Annotated[
         str | None, typer.Option(help="The task's name; the file's, without its ending.")
     ] = None,
+    tag: NewTags = None,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
     timeout: Timeout = 30,
@@ -42,7 +44,7 @@ def push(
         artifacts = [(name or file.stem, artifact_in(file)) for file in files]
         try:
             for task, content in artifacts:
-                pushed = client.push(task, content)
+                pushed = client.push(task, content, tag or ())
                 done.append(pushed)
                 if not as_json:
                     what = "new" if pushed.created else "replaced"
@@ -59,14 +61,19 @@ def list_tasks(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
     cursor: Annotated[str, typer.Option(help="Only names after this one.")] = "",
     every: Annotated[bool, typer.Option("--all", help="All of them, whatever the limit.")] = False,
+    tag: Tags = None,
+    prefix: Annotated[str | None, typer.Option(help="Only names that begin so.")] = None,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
     timeout: Timeout = 30,
     as_json: Json = False,
 ) -> None:
-    """Name tasks in order, with their version and kind."""
+    """Name tasks in order, with their version, kind and tags."""
     with connected(url, api_key, timeout, as_json) as client:
-        page = TaskPage(tuple(client.tasks())) if every else client.page(limit, cursor)
+        if every:
+            page = TaskPage(tuple(client.tasks(tags=tag or (), prefix=prefix)))
+        else:
+            page = client.page(limit, cursor, tags=tag or (), prefix=prefix)
     if as_json:
         print_json(page)
         return
@@ -121,8 +128,8 @@ def remove(
                 print_json({"deleted": deleted})
 
 
-def _row(task: Task) -> tuple[str, str, str]:
-    return task.task, task.version[:_SHOWN_HASH], task.kind
+def _row(task: Task) -> tuple[str, str, str, str]:
+    return task.task, task.version[:_SHOWN_HASH], task.kind, " ".join(task.tags)
 
 
 def _lines(details: TaskDetails) -> list[tuple[str, str]]:
@@ -132,6 +139,7 @@ def _lines(details: TaskDetails) -> list[tuple[str, str]]:
         ("task", details.task),
         ("version", details.version),
         ("kind", details.kind),
+        ("tags", " ".join(details.tags) or "none"),
         ("classes", classes + (", ..." if len(details.classes) > 12 else "")),
         ("bytes", f"{details.artifact_bytes:,} ({details.tensor_bytes:,} of tensors)"),
         ("held-out accuracy", "not known" if accuracy is None else f"{accuracy:.3f}"),

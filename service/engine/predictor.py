@@ -168,12 +168,12 @@ class Predictor:
     async def infer(self, intensities: Rows, question: Question, terms: Terms) -> Prediction:
         """Name the task that all rows belong to, or each of them, and predict with it, or abstain.
 
-        Of the tasks that the caller sees. Raises `UnknownTask` where there is none,
+        Of the tasks that the caller sees and asks about. Raises `UnknownTask` where there is none,
         `QuotaExceeded` or `DeadlinePassed`.
         """
-        tasks = self._registry.visible.snapshot(terms.tenant)
+        tasks = self._registry.visible.selected(terms.tenant, question.among)
         if not tasks:
-            raise UnknownTask("no task is registered, so none can be inferred")
+            raise UnknownTask(f"no task of {question.among} is registered, so none can be inferred")
         terms.charge(len(intensities))
         started = perf_counter()
         identify = partial(self._identified, tasks, intensities, question)

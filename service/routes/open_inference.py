@@ -9,9 +9,9 @@ from service.connections.raw_answers import RawAnswers
 from service.connections.raw_calls import RawRoute
 from service.open_inference.repository import ModelRepository
 from service.open_inference.schemas import InferRequest, InferResponse
+from service.query_parameters import INFER_PARAMETERS
 from service.schemas import (
     BINARY,
-    INFER_PARAMETERS,
     PROBLEMS,
     RAW_TOO,
     body_schema,

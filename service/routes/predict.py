@@ -15,6 +15,7 @@ from service.engine.engine import Engine
 from service.errors import InvalidInput, MalformedRequest, UnsupportedMedia
 from service.images import row_from_image
 from service.prediction_schemas import EachRowResponse, PredictResponse
+from service.query_parameters import PREDICT_PARAMETERS
 from service.routes.departure import WhileCallerWaits
 from service.routes.predict_answer import predict_answer
 from service.routes.questions import question, question_of_query
@@ -22,7 +23,6 @@ from service.routes.terms import terms_of
 from service.rows import checked_rows, parsed_body
 from service.schemas import (
     BINARY,
-    PREDICT_PARAMETERS,
     PROBLEMS,
     RAW_TOO,
     PredictRequest,

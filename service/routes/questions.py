@@ -1,14 +1,16 @@
 """What a request asks of task inference, from its query or from its JSON."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
 from service.engine.inference.question import PLAIN_QUESTION, Question
+from service.engine.registry.selection import Selection
 from service.errors import InvalidInput
-from service.schemas import QuestionFields
+from service.schemas import CandidateFields, QuestionFields
 
-_FIELDS = frozenset(QuestionFields.model_fields)
+_FIELDS = frozenset(QuestionFields.model_fields) - {"candidates"}
 
 
 def question_of_query(said: Mapping[str, str]) -> Question:
@@ -17,15 +19,28 @@ def question_of_query(said: Mapping[str, str]) -> Question:
     Raises `InvalidInput`.
     """
     fields = {name: said[name] for name in _FIELDS & said.keys()}
-    if not fields:
+    candidates: dict[str, Any] = {}
+    if said.get("tags"):
+        candidates["tags"] = said["tags"].split(",")
+    if "prefix" in said:
+        candidates["prefix"] = said["prefix"]
+    if not fields and not candidates:
         return PLAIN_QUESTION
     try:
-        return question(QuestionFields.model_validate_strings(fields))
+        asked = QuestionFields.model_validate_strings(fields)
+        among = CandidateFields.model_validate(candidates)
     except ValidationError as error:
         first = error.errors()[0]
-        raise InvalidInput(f"{first['loc'][0]}: {first['msg']}") from None
+        where = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"{where}: {first['msg']}") from None
+    return question(asked.model_copy(update={"candidates": among}))
 
 
 def question(fields: QuestionFields) -> Question:
     """The question that checked fields are."""
-    return Question(fields.method, fields.top, fields.per_row)
+    return Question(fields.method, fields.top, fields.per_row, selection(fields.candidates))
+
+
+def selection(fields: CandidateFields) -> Selection:
+    """The selection that checked fields are."""
+    return Selection(tuple(sorted(set(fields.tags))), fields.prefix)

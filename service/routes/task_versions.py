@@ -23,6 +23,7 @@ from service.task_schemas import (
     Alias,
     AliasTarget,
     CanaryTarget,
+    TagsQuery,
     TaskDetails,
     TaskPath,
     TaskVersion,
@@ -86,11 +87,15 @@ def task_versions_router(engine: Engine) -> APIRouter:
         openapi_extra=ARTIFACT_BODY,
     )
     async def put_version(
-        task: TaskPath, version: VersionPath, request: Request, response: Response
+        task: TaskPath,
+        version: VersionPath,
+        request: Request,
+        response: Response,
+        tags: TagsQuery = "",
     ) -> TaskDetails:
         stored = stored_name(tenant_of(request.scope), task)
         registry.get(stored)
-        artifact = await registry.examination.checked(await upload(request))
+        artifact = await registry.examination.checked(await upload(request, tags))
         if artifact.content_hash != version:
             raise InvalidInput(
                 f"a version is named by its content: expected {artifact.content_hash}, "

@@ -11,10 +11,11 @@ from model_store.task_names import stored_name
 from model_store.task_record import TaskRecord
 from service.access.tenants import check_room, tenant_of
 from service.engine.engine import Engine
+from service.engine.registry.selection import Selection
 from service.engine.registry.task_table import RegisteredTask
 from service.routes.plain_names import PLAIN
 from service.routes.preconditions import Preconditions
-from service.routes.uploads import ANY_BODY, ARTIFACT_BODY, upload
+from service.routes.uploads import ANY_BODY, ARTIFACT_BODY, said_tags, upload
 from service.schemas import PROBLEMS
 from service.task_schemas import (
     CONDITIONS,
@@ -22,6 +23,7 @@ from service.task_schemas import (
     UNCHANGED,
     ArtifactReport,
     CanaryShare,
+    TagsQuery,
     TaskDetails,
     TaskList,
     TaskNames,
@@ -51,9 +53,14 @@ def tasks_router(engine: Engine) -> APIRouter:
         ],
         limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 100,
         cursor: str = "",
+        tags: TagsQuery = "",
+        prefix: Annotated[str, Query(max_length=128)] = "",
     ) -> TaskList:
-        tenant = tenant_of(request.scope)
-        tasks = registry.visible.only(task, tenant) if task else registry.visible.snapshot(tenant)
+        tenant, wanted = tenant_of(request.scope), Selection(said_tags(tags), prefix)
+        if task:
+            tasks = wanted.of(registry.visible.only(task, tenant))
+        else:
+            tasks = registry.visible.selected(tenant, wanted)
         start = bisect_right(tasks, cursor, key=lambda task: task.name)
         page = tasks[start : start + limit]
         return TaskList(
@@ -83,10 +90,12 @@ def tasks_router(engine: Engine) -> APIRouter:
         responses={201: {"model": TaskDetails, "description": "The task is new."}},
         openapi_extra=ARTIFACT_BODY | CONDITIONS,
     )
-    async def put_task(task: TaskPath, request: Request, response: Response) -> TaskDetails:
+    async def put_task(
+        task: TaskPath, request: Request, response: Response, tags: TagsQuery = ""
+    ) -> TaskDetails:
         conditions = Preconditions(request.headers)
         stored = stored_name(tenant_of(request.scope), task)
-        parts = await upload(request)
+        parts = await upload(request, tags)
 
         def accept(current: str | None, wanted: str) -> None:
             conditions.check(current, wanted)
@@ -117,8 +126,9 @@ def tasks_router(engine: Engine) -> APIRouter:
         summary="Say everything that keeps an artifact from being uploaded; changes nothing",
         openapi_extra=ANY_BODY,
     )
-    async def validate_task(task: str, request: Request) -> ArtifactReport:
-        artifact, problems = await registry.examination.all_of(task, await upload(request))
+    async def validate_task(task: str, request: Request, tags: TagsQuery = "") -> ArtifactReport:
+        parts = await upload(request, tags)
+        artifact, problems = await registry.examination.all_of(task, parts)
         return ArtifactReport(
             valid=artifact is not None,
             version=None if artifact is None else artifact.content_hash,
@@ -147,6 +157,7 @@ def _summary(task: RegisteredTask) -> TaskSummary:
         version=task.version,
         kind=task.kind,
         rows_predicted=task.rows_predicted,
+        tags=task.tags,
     )
 
 

@@ -8,7 +8,8 @@ from fastapi import Request
 
 from model_store.artifact_json import parts_of_json
 from model_store.task_artifact import ArtifactParts, artifact_parts
-from service.errors import MalformedRequest, UnsupportedMedia
+from model_store.task_tags import checked_tags
+from service.errors import InvalidInput, MalformedRequest, UnsupportedMedia
 from service.schemas import BINARY, ArtifactJson, body_schema, schema_of
 
 SAFETENSORS = "application/vnd.safetensors"
@@ -33,8 +34,20 @@ ANY_BODY: dict[str, Any] = body_schema((OCTETS, _BYTES), (SAFETENSORS, _BYTES), 
 """The same of a route that says what is wrong with one, and so takes any."""
 
 
-async def upload(request: Request) -> Callable[[], ArtifactParts]:
-    """What reads the body, which takes a while; the body is here, and within its bound."""
+def said_tags(said: str) -> tuple[str, ...]:
+    """Tags, comma-separated, each once and in order. Raises `InvalidInput`."""
+    try:
+        return checked_tags(said.split(",")) if said else ()
+    except ValueError as error:
+        raise InvalidInput(f"tags: {error}") from None
+
+
+async def upload(request: Request, tags: str = "") -> Callable[[], ArtifactParts]:
+    """What reads the body, which takes a while; the body is here, and within its bound.
+
+    Where tags are said they take the place of the artifact's own, which makes it another version.
+    """
+    wanted = said_tags(tags)
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     reader = _READERS.get(media)
     if reader is None:
@@ -46,4 +59,13 @@ async def upload(request: Request) -> Callable[[], ArtifactParts]:
     if not body:
         said = "expected a task artifact (safetensors), got no body; with curl: -T FILE"
         raise MalformedRequest(said)
-    return partial(reader, body)
+    return partial(_retagged, reader, body, wanted) if wanted else partial(reader, body)
+
+
+def _retagged(
+    reader: Callable[[bytes], ArtifactParts], body: bytes, tags: tuple[str, ...]
+) -> ArtifactParts:
+    parts = reader(body)
+    if parts.record is None:
+        return parts
+    return parts._replace(record=parts.record.model_copy(update={"tags": tags}))

@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from functools import partial
 from operator import methodcaller
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import numpy as np
@@ -73,11 +75,15 @@ def test_the_most_probable_tasks_are_told_of_by_as_many_as_are_asked_for(
         ask(service_url, lambda client: client.predict(ROWS, question=Question(top=0)))
 
 
+def _predicted(client: Any, row: np.ndarray) -> Any:
+    return client.predict(row)
+
+
 def test_each_row_is_answered_by_itself(ask: Ask, service_url: str) -> None:
     found = ask(service_url, lambda client: client.predict_each(ROWS))
     assert len(found) == len(ROWS)
     for answer, row in zip(found, ROWS, strict=True):
-        alone = ask(service_url, lambda client, row=row: client.predict(row))
+        alone = ask(service_url, partial(_predicted, row=row))
         assert (answer.task, answer.version) == (alone.task, alone.version)
         assert (() if answer.label is None else (answer.label,)) == alone.labels
         assert answer.inference.candidates[0].task == alone.inference.candidates[0].task
@@ -162,6 +168,23 @@ def test_a_task_is_uploaded_replaced_used_and_deleted(
         ask(service_url, lambda client: client.show("mine"))
     with pytest.raises(NotFound):
         ask(service_url, lambda client: client.delete("mine"))
+
+
+def test_a_task_is_pushed_with_tags_listed_by_them_and_asked_among_them(
+    ask: Ask, service_url: str, make_artifact: MakeArtifact
+) -> None:
+    content, tags = make_artifact(52).content, ("site:x", "day")
+    pushed = ask(service_url, lambda client: client.push("mine-1", content, tags))
+    assert pushed.task.tags == ("day", "site:x")
+    page = ask(service_url, lambda client: client.page(tags=["day"], prefix="mine"))
+    assert [(task.task, task.tags) for task in page.tasks] == [("mine-1", ("day", "site:x"))]
+    question = Question(tags=["site:x"], method="exhaustive")
+    found = ask(service_url, lambda client: client.predict(ROWS, question=question))
+    assert [one.task for one in found.inference.candidates] == ["mine-1"]
+    ask(service_url, lambda client: client.delete("mine-1"))
+    assert ask(service_url, lambda client: client.page(tags=["day"])).tasks == ()
+    with pytest.raises(NotFound, match="tags site:x"):
+        ask(service_url, lambda client: client.predict(ROWS, question=question))
 
 
 def test_an_artifact_of_another_store_is_a_conflict_and_a_cut_one_no_artifact(

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from model_store.network import FrozenNetwork
 from model_store.store import Store
+from model_store.task_artifact import tagged
 from service.app import create_app
 from service.readiness import Readiness
 from service.settings import Settings
@@ -26,7 +27,9 @@ def known_store(
 ) -> Store:
     store = Store.create(tmp_path_factory.mktemp("questions") / "store", network)
     for number in range(TASKS):
-        store.publish(f"known-{number}", knowing(network, make_artifact(number), number))
+        known = knowing(network, make_artifact(number), number)
+        tags = ["even" if number % 2 == 0 else "odd", f"half:{number // 4}"]
+        store.publish(f"known-{number}", tagged(known, tags))
     return store
 
 
@@ -93,6 +96,82 @@ def test_a_question_that_cannot_be_answered_is_refused_by_its_name(
     for answer in (by_json, by_query):
         assert answer.status_code == 422
         assert answer.json()["detail"].startswith(field)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "query", "expected"),
+    [
+        ({"tags": ["even"]}, {"tags": "even"}, [0, 2, 4, 6]),
+        ({"tags": ["even", "half:1"]}, {"tags": "even,half:1"}, [4, 6]),
+        ({"tags": ["half:1", "even", "even"]}, {"tags": "half:1,even"}, [4, 6]),
+        ({"prefix": "known-3"}, {"prefix": "known-3"}, [3]),
+        ({"prefix": "known-", "tags": ["odd"]}, {"tags": "odd", "prefix": "known-"}, [1, 3, 5, 7]),
+    ],
+)
+@pytest.mark.parametrize("per_row", [False, True])
+def test_only_candidates_may_be_the_answer_and_they_are_listed_so(
+    client: TestClient,
+    candidates: dict[str, Any],
+    query: dict[str, str],
+    expected: list[int],
+    per_row: bool,
+) -> None:
+    names = [f"known-{number}" for number in expected]
+    listed = client.get("/v1/tasks", params=query).json()["tasks"]
+    assert [one["task"] for one in listed] == names
+    rows = rows_of(expected[-1], 2)
+    found = asked(client, rows, candidates=candidates, top=TASKS, per_row=per_row)
+    by_query = client.post(
+        "/v1/predict",
+        params={**query, "top": TASKS, "per_row": str(per_row).lower()},
+        content=rows.tobytes(),
+        headers=RAW,
+    )
+    assert by_query.json() == found
+    for answer in found["rows"] if per_row else [found]:
+        assert answer["inference"]["candidates"][0]["task"] == names[-1]
+        told = [one["task"] for one in answer["inference"]["candidates"]]
+        assert sorted(told) == names
+
+
+def test_owner_that_is_no_candidate_is_not_named(client: TestClient) -> None:
+    rows = rows_of(5, 16)
+    assert asked(client, rows)["task"] == "known-5"
+    found = asked(client, rows, candidates={"tags": ["even"]})
+    assert found["task"] is None
+    assert found["inference"]["abstained"]
+
+
+def test_no_task_is_unknown_where_none_is_a_candidate(client: TestClient) -> None:
+    body = {"inputs": rows_of(1, 1).tolist(), "candidates": {"tags": ["none"], "prefix": "x"}}
+    answer = client.post("/v1/predict", json=body)
+    assert answer.status_code == 404
+    assert "the tags none and a name that begins with 'x'" in answer.json()["detail"]
+    assert client.get("/v1/tasks", params={"tags": "none"}).json()["tasks"] == []
+
+
+@pytest.mark.parametrize(
+    ("candidates", "query", "said"),
+    [
+        ({"tags": ["a b"]}, {"tags": "a b"}, "tags"),
+        ({"tags": [""]}, {"tags": "a,"}, "tags"),
+        ({"tags": [f"t{n}" for n in range(17)]}, {"tags": ",".join(f"t{n}" for n in range(17))},
+         "tags"),
+        ({"prefix": "x" * 129}, {"prefix": "x" * 129}, "prefix"),
+    ],
+)  # fmt: skip
+def test_candidates_that_cannot_be_are_refused_in_words(
+    client: TestClient, candidates: dict[str, Any], query: dict[str, str], said: str
+) -> None:
+    rows = rows_of(1, 1)
+    answers = [
+        client.post("/v1/predict", json={"inputs": rows.tolist(), "candidates": candidates}),
+        client.post("/v1/predict", params=query, content=rows.tobytes(), headers=RAW),
+        client.get("/v1/tasks", params=query),
+    ]
+    for answer in answers:
+        assert answer.status_code == 422
+        assert said in answer.json()["detail"]
 
 
 def test_rows_of_different_tasks_are_each_answered_by_their_own(client: TestClient) -> None:

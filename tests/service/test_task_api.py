@@ -13,7 +13,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from model_store.store import Store
-from model_store.task_artifact import TaskArtifact
+from model_store.task_artifact import TaskArtifact, tagged
 from service.app import create_app
 from service.readiness import Readiness
 from service.settings import Settings
@@ -479,10 +479,51 @@ def test_examples_of_the_documentation_work(client: TestClient) -> None:
                 assert answer.status_code == 200, f"{path}: {answer.text}"
                 tried += 1
     schemas = document["components"]["schemas"]
-    (predict,), (infer,) = (
+    (predict, inferred), (infer,) = (
         schemas["PredictRequest"]["examples"],
         schemas["InferRequest"]["examples"],
     )
     assert client.post("/v1/predict", json=predict).status_code == 200
+    asked = client.post("/v1/predict", json=inferred)
+    assert asked.status_code == 200, asked.text
+    assert len(asked.json()["rows"]) == len(inferred["inputs"])
     assert client.post(f"/v2/models/{predict['task']}/infer", json=infer).status_code == 200
     assert tried >= 6
+
+
+def test_tags_are_shown_and_take_the_place_of_the_artifacts_own_where_an_upload_says_so(
+    client: TestClient, store: Store, make_artifact: MakeArtifact
+) -> None:
+    artifact = make_artifact(60)
+    plain = client.put("/v1/tasks/new", content=artifact.content)
+    assert plain.json()["tags"] == []
+    expected = tagged(artifact, ["night", "site:berlin"])
+    url = "/v1/tasks/new?tags=site:berlin,night"
+    said = client.put(url, content=artifact.content)
+    assert (said.status_code, said.json()["tags"]) == (200, ["night", "site:berlin"])
+    assert said.json()["version"] == expected.content_hash != plain.json()["version"]
+    assert store.load("new").record.tags == ("night", "site:berlin")
+    listed = client.get("/v1/tasks?tags=night").json()["tasks"]
+    assert [(one["task"], one["tags"]) for one in listed] == [("new", ["night", "site:berlin"])]
+    by_itself = client.put("/v1/tasks/new", content=expected.content)
+    assert by_itself.headers["etag"] == said.headers["etag"]
+    in_words = client.put("/v1/tasks/other", json=in_json(expected))
+    assert in_words.json()["version"] == expected.content_hash
+    trial = client.post("/v1/tasks/new:validate?tags=night", content=artifact.content).json()
+    assert trial["version"] == tagged(artifact, ["night"]).content_hash
+    later = tagged(artifact, ["day"]).content_hash
+    added = client.put(f"/v1/tasks/new/versions/{later}?tags=day", content=artifact.content)
+    assert (added.status_code, added.json()["tags"]) == (201, ["day"])
+    assert client.get("/v1/tasks/new").json()["tags"] == ["night", "site:berlin"]
+    with serving(store) as again:
+        assert again.get("/v1/tasks/new").json()["tags"] == ["night", "site:berlin"]
+
+
+@pytest.mark.parametrize("tags", ["a b", "a,,b", "é", ",".join(f"t{n}" for n in range(17))])
+def test_tags_that_cannot_be_are_refused_with_nothing_changed(
+    client: TestClient, make_artifact: MakeArtifact, tags: str
+) -> None:
+    answer = client.put("/v1/tasks/new", params={"tags": tags}, content=make_artifact(60).content)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("tags: ")
+    assert client.get("/v1/tasks/new").status_code == 404

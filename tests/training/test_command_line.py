@@ -41,11 +41,12 @@ def store(tmp_path: Path) -> Path:
 
 def test_a_task_is_published_or_written_for_upload(store: Path, tmp_path: Path) -> None:
     task = ("task", "--store", store, *DIGITS, "--stream", "permuted", *QUICK)
-    succeed(*task, "--index", 1)
+    succeed(*task, "--index", 1, "--tag", "site:x", "--tag", "digits")
     out = tmp_path / "new" / "permuted-2.safetensors"
     succeed(*task, "--index", 2, "--out", out)
     opened = Store.open(store)
     assert opened.task_ids() == ["permuted-1"]
+    assert opened.load("permuted-1").record.tags == ("digits", "site:x")
     written = parse_artifact(out.read_bytes())
     check_artifact(opened.network, written)
     assert written.record.provenance["index"] == 2
@@ -190,6 +191,7 @@ def test_a_stream_that_the_store_cannot_take_is_refused(
     [
         (("task", *DIGITS, "--task-id", "auto"), "reserved"),
         (("task", *DIGITS, "--task-id", "../x"), "a task name is"),
+        (("task", *DIGITS, "--task-id", "x", "--tag", "a,b"), "a tag of 1 to 64 letters"),
         (("task", *DIGITS, "--task-id", "x", "--learning-rate", "nan"), "a learning rate is"),
         (("task", *DIGITS, "--task-id", "x", "--learning-rate", "1e30"), "coefficients must"),
         (("task", *DIGITS, "--stream", "split", "--index", 5), "there is no task 5"),

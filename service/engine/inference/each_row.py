@@ -115,18 +115,22 @@ def _taken(
     of_row, column = (places >= 0).nonzero(as_tuple=True)
     order = places[of_row, column].argsort(stable=True)
     where = (of_row[order], column[order])
-    asked, counts = places[where].unique_consecutive(return_counts=True)
+    # torch leaves it unannotated
+    asked, counts = places[where].unique_consecutive(  # type: ignore[no-untyped-call]
+        return_counts=True
+    )
     some = [tasks[place] for place in asked.tolist()]
     given = torch.split(where[0], counts.tolist())
     logits = np.concatenate(answers(some, [rows[indices.numpy()] for indices in given]))
     classes = torch.tensor([len(task.classes) for task in some]).repeat_interleave(counts)
     nats = torch.empty(len(classes))
-    for count in classes.unique().tolist():
+    for count in set(classes.tolist()):
         of_these = classes == count
         nats[of_these] = entropy_nats(torch.from_numpy(logits)[of_these, :count])
     # A task of one class is certain whatever it sees: it counts as knowing nothing.
     relative = torch.where(classes > 1, nats / classes.clamp(min=2).log(), 1.0)
-    taken = _Taken(*(torch.zeros(places.shape) for _ in range(2)), torch.zeros_like(places), logits)
+    empty = torch.zeros(places.shape)
+    taken = _Taken(empty, empty.clone(), torch.zeros_like(places), logits)
     taken.nats[where], taken.relative[where] = nats, relative
     taken.at[where] = torch.arange(len(nats))
     return taken

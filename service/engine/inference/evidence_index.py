@@ -113,7 +113,8 @@ class EvidenceIndex:
             likelihoods = self._few.gaussians.log_likelihoods(projected)
             return LikelyOfEach(self._tasks, self._few, choices, likelihoods)
         found = best_of_each(self._looks[True].rows(len(self)), projected, _SECOND_LOOK)
-        rows, choices = found.unique(return_inverse=True)
+        # torch leaves it unannotated
+        rows, choices = found.unique(return_inverse=True)  # type: ignore[no-untyped-call]
         tasks = [self._tasks[row] for row in rows.tolist()]
         evidence = self._evidence(tasks)
         likelihoods = evidence.gaussians.log_likelihoods_each(projected, choices)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from service.engine.inference.identification import Method
+from service.engine.registry.selection import EVERY_TASK, Selection
 
 MOST_TOP = 32
 """Of the most probable tasks, in one answer."""
@@ -18,6 +19,8 @@ class Question:
     looked at anyhow."""
     per_row: bool = False
     """Whether every row is a question of its own."""
+    among: Selection = EVERY_TASK
+    """Which of the tasks that the caller sees may be the answer."""
 
 
 PLAIN_QUESTION = Question()

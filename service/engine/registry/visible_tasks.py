@@ -10,9 +10,13 @@ from operator import attrgetter
 from model_store.errors import UnknownTask
 from model_store.task_names import TENANT_MARK, parted_name
 from service.engine.registry.live_tasks import LiveTasks
+from service.engine.registry.selection import EVERY_TASK, Selection
 from service.engine.registry.task_table import RegisteredTask
 
 Tasks = tuple[RegisteredTask, ...]
+
+_MOST_SELECTIONS = 64
+"""Likewise."""
 
 _MOST_TENANTS = 16
 """Whose lists are kept until a task changes: each holds a pointer a task."""
@@ -29,6 +33,7 @@ class VisibleTasks:
         self._all: Tasks = ()
         self._shared: Tasks = ()
         self._own_too: dict[str, Tasks] = {}
+        self._selected: dict[tuple[str | None, Selection], Tasks] = {}
 
     def name(self, name: str, tenant: str | None) -> str:
         """What the store calls the task that a caller of the tenant means, if there is one.
@@ -54,7 +59,7 @@ class VisibleTasks:
         if tasks is not self._all:
             shared = tuple(task for task in tasks if TENANT_MARK not in task.task_id)
             self._shared = tasks if len(shared) == len(tasks) else shared
-            self._all, self._own_too = tasks, {}
+            self._all, self._own_too, self._selected = tasks, {}, {}
         if tenant is None:
             return self._shared
         found = self._own_too.pop(tenant, None)
@@ -76,6 +81,19 @@ class VisibleTasks:
     def beside(self, stored: str) -> int:
         """How many other tasks the tenant of a stored one has; of a shared one, how many are."""
         return self._live.beside(stored)
+
+    def selected(self, tenant: str | None, selection: Selection) -> Tasks:
+        """Those of a selection; the same object for a while, until a task changes."""
+        every = self.snapshot(tenant)
+        if selection == EVERY_TASK:
+            return every
+        found = self._selected.pop((tenant, selection), None)
+        if found is None:
+            found = selection.of(every)
+            if len(self._selected) >= _MOST_SELECTIONS:
+                del self._selected[next(iter(self._selected))]
+        self._selected[tenant, selection] = found
+        return found
 
     def left_out(self, tenant: str | None) -> Mapping[str, str]:
         """What cannot serve of what the tenant would see, by its clients' name, and why."""

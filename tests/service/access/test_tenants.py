@@ -214,3 +214,18 @@ def test_without_keys_everyone_shares(tenants_store: Store) -> None:
         assert client.get("/v1/tasks/acme~private").status_code == 404
         said = {"task": "acme~private", "inputs": ROWS.tolist()}
         assert client.post("/v1/predict", json=said).status_code == 404
+
+
+def test_tags_choose_among_what_a_tenant_sees_alone(
+    client: TestClient,
+    keys: dict[str, Headers],
+    make_artifact: MakeArtifact,
+) -> None:
+    content = make_artifact(70).content
+    put = client.put("/v1/tasks/dark?tags=night", headers=keys["acme"], content=content)
+    assert put.status_code == 201
+    for name, expected in (("acme", ["dark"]), ("zeta", []), ("bare", [])):
+        assert listed(client, keys[name], tags="night") == expected
+        said = {"inputs": ROWS.tolist(), "candidates": {"tags": ["night"]}}
+        answer = client.post("/v1/predict", headers=keys[name], json=said)
+        assert answer.status_code == (200 if expected else 404)

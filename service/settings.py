@@ -129,6 +129,9 @@ class Settings(BaseSettings):
 
     inference_shortlist: int = Field(default=32, ge=1, le=1024)
     """Tasks whose true entropy is taken when a request names no task."""
+    inference_cache_bytes: int = Field(default=4 * MEBIBYTE, ge=0)
+    """What was found out about rows without a task, kept so that the same rows asked again need no
+    search; all of it goes when any task changes. 0: nothing is kept."""
     inference_margin_nats: float = Field(default=0.3, ge=0)
     """Below this distance to the runner-up the service abstains: in log-odds where tasks bring
     evidence of their inputs, else in entropy."""

@@ -11,6 +11,7 @@ from model_store.network import FrozenNetwork
 from model_store.store import Store
 from service.engine.batches.admission import BatchLimits
 from service.engine.batches.batcher import Batcher
+from service.engine.inference.kept_answers import KeptAnswers
 from service.engine.inference.task_identifier import TaskIdentifier
 from service.engine.paths.exact_products import multiply_exactly
 from service.engine.paths.forward_pass import ForwardPass
@@ -150,6 +151,7 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         batcher,
         TaskIdentifier(network, settings.inference_shortlist),
         identifying,
+        KeptAnswers(settings.inference_cache_bytes, telemetry.kept_answers),
         settings.inference_margin_nats,
         settings.inference_strangeness,
         telemetry,

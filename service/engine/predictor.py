@@ -17,6 +17,7 @@ from model_store.errors import UnknownTask
 from service.engine.batches.batcher import Batcher
 from service.engine.batches.waiting import Outcome, Waiter, Waiting
 from service.engine.inference.identification import Identification
+from service.engine.inference.kept_answers import KeptAnswers
 from service.engine.inference.question import Question
 from service.engine.inference.task_identifier import TaskIdentifier
 from service.engine.paths.planned_forward import PlannedForward, Work
@@ -73,6 +74,7 @@ class Predictor:
         batcher: Batcher[Work],
         identifier: TaskIdentifier,
         identifier_executor: Executor,
+        kept: KeptAnswers,
         margin_nats: float,
         most_strangeness: float,
         telemetry: Telemetry,
@@ -83,6 +85,7 @@ class Predictor:
         self._batcher = batcher
         self._identifier = identifier
         self._identifier_executor = identifier_executor
+        self._kept = kept
         self._margin_nats = margin_nats
         self._most_strangeness = most_strangeness
         self._telemetry = telemetry
@@ -175,6 +178,25 @@ class Predictor:
         if not tasks:
             raise UnknownTask(f"no task of {question.among} is registered, so none can be inferred")
         terms.charge(len(intensities))
+        every = self._registry.snapshot()
+        key = self._kept.key(intensities, (terms.tenant, question))
+        found = self._kept.find(key, every)
+        if found is None:
+            found = await self._found(tasks, intensities, question, terms)
+            self._kept.keep(key, every, found)
+        elif terms.deadline <= time.monotonic():
+            raise self._late()
+        if question.per_row:
+            return Prediction(None, None, None, tuple(self._judged(one, 1) for one in found))
+        return self._judged(found[0], len(intensities))
+
+    async def _found(
+        self,
+        tasks: tuple[RegisteredTask, ...],
+        intensities: Rows,
+        question: Question,
+        terms: Terms,
+    ) -> tuple[Identification, ...]:
         started = perf_counter()
         identify = partial(self._identified, tasks, intensities, question)
         # Cancelled before its turn on the thread it is never computed.
@@ -183,9 +205,7 @@ class Predictor:
         )
         found = await self._in_time(identifying, terms)
         self._telemetry.inference_seconds.observe(perf_counter() - started)
-        if question.per_row:
-            return Prediction(None, None, None, tuple(self._judged(one, 1) for one in found))
-        return self._judged(found[0], len(intensities))
+        return found
 
     def _identified(
         self, tasks: tuple[RegisteredTask, ...], intensities: Rows, question: Question
@@ -218,7 +238,8 @@ class Predictor:
         except TimeoutError:
             if not timeout.expired():
                 raise
-            self._telemetry.rejected.labels("expired").inc()
-            raise DeadlinePassed(
-                "the request's time was over before its answer was there"
-            ) from None
+            raise self._late() from None
+
+    def _late(self) -> DeadlinePassed:
+        self._telemetry.rejected.labels("expired").inc()
+        return DeadlinePassed("the request's time was over before its answer was there")

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from service.watching.following_telemetry import FollowingTelemetry
+from service.watching.kept_answers_telemetry import KeptAnswersTelemetry
 from service.watching.redis_telemetry import RedisTelemetry
 from service.watching.second_buckets import SECONDS
 
@@ -144,6 +145,8 @@ class Telemetry:
             buckets=SECONDS,
             registry=registry,
         )
+
+        self.kept_answers = KeptAnswersTelemetry(registry)
 
         for path in ("grouped", "fused", "stacked"):
             self.path_rows.labels(path)

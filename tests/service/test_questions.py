@@ -217,3 +217,35 @@ def test_each_row_counts_as_a_question_and_for_the_task_that_answered(client: Te
     asked(client, rows, per_row=True)
     after = counted()
     assert tuple(new - old for new, old in zip(after, before, strict=True)) == (4, 2, 3)
+
+
+def test_the_same_question_again_needs_no_search_until_a_task_changes(
+    client: TestClient, known_store: Store, make_artifact: MakeArtifact
+) -> None:
+    def searches() -> tuple[float, float]:
+        text = client.get("/metrics").text
+        names = ("impress_inference_duration_seconds_count", "impress_inference_cache_hits_total")
+        searched, hit = (
+            float(line.split()[-1])
+            for name in names
+            for line in text.splitlines()
+            if line.startswith(name)
+        )
+        return searched, hit
+
+    def ask() -> list[dict[str, Any]]:
+        rows = rows_of(3, 4, seed=21)
+        return [asked(client, rows, per_row=per_row) for per_row in (False, True)]
+
+    before = searches()
+    first, again = ask(), ask()
+    assert again == first
+    assert searches() == (before[0] + 2, before[1] + 2)
+    named = client.get("/v1/tasks/known-3").json()["rows_predicted"]
+    assert client.put("/v1/tasks/later", content=make_artifact(90).content).status_code == 201
+    try:
+        assert ask()[0]["task"] == "known-3"
+        assert searches() == (before[0] + 4, before[1] + 2)
+        assert client.get("/v1/tasks/known-3").json()["rows_predicted"] == named + 8
+    finally:
+        client.delete("/v1/tasks/later")

@@ -38,8 +38,8 @@ class Inference(Wire):
     candidates: list[CandidateTask]
     """The best, best first: as many as `top` says."""
     abstained: bool
-    """True where the margin is below the operator's threshold, or the strangeness above it: there
-    are no predictions then."""
+    """True where the margin is below the operator's threshold, or the strangeness above what the
+    operator's rate of false acceptance allows of so many rows: there are no predictions then."""
 
 
 class PredictResponse(Wire):

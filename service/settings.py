@@ -135,9 +135,11 @@ class Settings(BaseSettings):
     inference_margin_nats: float = Field(default=0.3, ge=0)
     """Below this distance to the runner-up the service abstains: in log-odds where tasks bring
     evidence of their inputs, else in entropy."""
-    inference_strangeness: float = Field(default=3, ge=0)
-    """Above it the service abstains: how far rows are from what the best task knows as its own, in
-    standard deviations. 0 always abstains where a task brings evidence."""
+    inference_false_acceptance: float = Field(default=0.1, ge=0, le=1)
+    """Share of the rows of tasks that were never registered, and are unlike those that are, that
+    may be taken for one of them; how strange rows may be to the best task before the service
+    abstains follows from it. Less refuses more of the registered tasks' single rows. 1: none are
+    refused for it. 0: all are, where a task brings evidence."""
 
     log_format: LogFormat = "auto"
     """How the log is written, on standard error: a JSON object a line, or for people. auto: for

@@ -1,7 +1,7 @@
 """How well tasks are recognised: test rows of theirs and of strangers, and what is claimed of them.
 
-Limits of strangeness come from held-out rows, where one task after the other is taken for unknown:
-where another's network then answers most of its rows wrongly, as it does not a close neighbour's.
+Limits of strangeness are the service's, by rate of false acceptance; beside them what the strangers
+themselves, and held-out rows, would have made of each rate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from masked_network.backbones import forward
 from masked_network.counter_random import random_permutation
+from masked_network.false_acceptance import most_strangeness
 from masked_network.task_evidence import TaskEvidence
 from masked_network.task_posterior import confidence_error, strangeness_limit
 from model_store.network import FrozenNetwork
@@ -23,7 +24,9 @@ from training.recognition import Signals, evidence_of_tasks, signals
 from training.task_namers import name_tasks
 
 ROW_COUNTS = (1, 4, 16, 128)
-FALSE_ACCEPTANCES = (0.01, 0.05, 0.1)
+FALSE_ACCEPTANCES = (0.01, 0.05, 0.1, 0.2)
+UNREGISTERED = "unregistered"
+"""Of tasks that were never registered, rather than of none."""
 _BINS = 10
 
 
@@ -43,7 +46,7 @@ def measured_recognition(
 ) -> dict[str, Any]:
     """Everything measured of these tasks, as JSON: by number of rows, and by what names the task.
 
-    `strangers` are images of no registered task, by what they are.
+    `strangers` are images of no registered task, by what they are, `UNREGISTERED` among them.
     """
     artifacts = [task.artifact for task in known]
     evidence = evidence_of_tasks(network, artifacts)
@@ -60,15 +63,13 @@ def measured_recognition(
 
     tests, kept_back = [one.test() for one in known], [one.held_out() for one in known]
     test, held_out = asked(tests, rows.test), asked(kept_back, rows.held_out)
-    shuffled = asked([_shuffled(part) for part in kept_back], rows.held_out)
-    serves = _serves(held_out, labels(kept_back, rows.held_out))
     unknown = {name: asked(parts, rows.held_out) for name, parts in strangers.items()}
     return {
         "tasks": len(known),
         "by_rows": {
             str(count): {
                 **_named(test.over(count), labels(tests, rows.test), count),
-                **_refused(evidence, test, held_out, serves, shuffled, unknown, count),
+                **_refused(evidence, test, held_out, unknown, count),
             }
             for count in ROW_COUNTS
         },
@@ -153,23 +154,18 @@ def _refused(
     evidence: TaskEvidence,
     test: Signals,
     held_out: Signals,
-    serves: Tensor,
-    shuffled: Signals,
     unknown: Mapping[str, Signals],
     rows: int,
 ) -> dict[str, Any]:
     own = _strange(evidence, held_out, rows)
-    left_out = _strange_to_others(evidence, held_out, serves, rows)
-    pseudo = torch.cat([left_out, _strange(evidence, shuffled, rows)])
-    limits = {rate: strangeness_limit(own, pseudo, rate) for rate in FALSE_ACCEPTANCES}
-    strange = {
-        "registered": _strange(evidence, test, rows),
-        **{name: _strange(evidence, found, rows) for name, found in unknown.items()},
-    }
+    others = {name: _strange(evidence, found, rows) for name, found in unknown.items()}
+    strange = {"registered": _strange(evidence, test, rows), **others}
+    limits = {rate: most_strangeness(rate, rows) for rate in FALSE_ACCEPTANCES}
     return {
         "refused": {
             str(rate): {
                 "limit": limit,
+                "fitted": strangeness_limit(own, others[UNREGISTERED], rate),
                 **{name: _share(values > limit) for name, values in strange.items()},
             }
             for rate, limit in limits.items()
@@ -180,21 +176,6 @@ def _refused(
 def _strange(evidence: TaskEvidence, found: Signals, rows: int) -> Tensor:
     means = found.over(rows)
     return means.strangeness(evidence, means.scores(rows).argmax(dim=2), rows).flatten()
-
-
-def _strange_to_others(evidence: TaskEvidence, found: Signals, serves: Tensor, rows: int) -> Tensor:
-    """As if each task in turn were not registered, where it would be missed."""
-    means = found.over(rows)
-    score, own = means.scores(rows), torch.arange(len(serves))
-    score[own, :, own] = -torch.inf
-    named = score.argmax(dim=2)  # [S, groups]
-    return means.strangeness(evidence, named, rows)[~serves.gather(1, named)]
-
-
-def _serves(found: Signals, labels: Tensor) -> Tensor:
-    """Whose network answers at least half as many of whose rows rightly as their own: `[S, T]`."""
-    right = (found.answers == labels.unsqueeze(2)).to(torch.float32).mean(dim=1)
-    return right >= right.diagonal().unsqueeze(1) / 2
 
 
 def _reliability(confidences: Tensor, right: Tensor) -> list[list[float]]:
@@ -218,11 +199,3 @@ def _share(values: Tensor) -> float:
 def _some(part: LabelledImages, purpose: str, count: int) -> LabelledImages:
     order = torch.from_numpy(random_permutation(0, purpose, len(part)))
     return part.rows(order.repeat(-(-count // len(order)))[:count])
-
-
-def _shuffled(part: LabelledImages) -> LabelledImages:
-    """Pixels in an order of their own."""
-    pixels = part.images[0].numel()
-    order = torch.from_numpy(random_permutation(1, "recognition/shuffled", pixels))
-    images = part.images.flatten(start_dim=1)[:, order].view_as(part.images)
-    return LabelledImages(images, part.labels)

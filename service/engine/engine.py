@@ -153,7 +153,7 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         identifying,
         KeptAnswers(settings.inference_cache_bytes, telemetry.kept_answers),
         settings.inference_margin_nats,
-        settings.inference_strangeness,
+        settings.inference_false_acceptance,
         telemetry,
     )
     executors = (forwarding, composing, identifying, storing)

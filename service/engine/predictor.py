@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from masked_network.false_acceptance import most_strangeness
 from model_store.errors import UnknownTask
 from service.engine.batches.batcher import Batcher
 from service.engine.batches.waiting import Outcome, Waiter, Waiting
@@ -76,7 +77,7 @@ class Predictor:
         identifier_executor: Executor,
         kept: KeptAnswers,
         margin_nats: float,
-        most_strangeness: float,
+        false_acceptance: float,
         telemetry: Telemetry,
     ) -> None:
         self._registry = registry
@@ -87,7 +88,7 @@ class Predictor:
         self._identifier_executor = identifier_executor
         self._kept = kept
         self._margin_nats = margin_nats
-        self._most_strangeness = most_strangeness
+        self._false_acceptance = false_acceptance
         self._telemetry = telemetry
 
     async def predict(
@@ -221,7 +222,8 @@ class Predictor:
         self._telemetry.inference_entropy.observe(
             best.entropy_nats, exemplar(task=best.task.task_id)
         )
-        strange = (identification.strangeness or 0.0) > self._most_strangeness
+        most = most_strangeness(self._false_acceptance, len(best.logits))
+        strange = (identification.strangeness or 0.0) > most
         if strange or identification.margin_nats < self._margin_nats:
             self._telemetry.inference.labels("abstained").inc()
             return Prediction(None, None, identification)

@@ -35,7 +35,8 @@ def known_store(
 
 @pytest.fixture(scope="module")
 def client(known_store: Store) -> Iterator[TestClient]:
-    settings = Settings(store=Path(str(known_store.files)))
+    # Single rows of their own tasks are to be named in most tests, however unusual they are.
+    settings = Settings(store=Path(str(known_store.files)), inference_false_acceptance=0.3)
     with TestClient(create_app(settings, Readiness()), raise_server_exceptions=False) as client:
         yield client
 
@@ -249,3 +250,21 @@ def test_the_same_question_again_needs_no_search_until_a_task_changes(
         assert client.get("/v1/tasks/known-3").json()["rows_predicted"] == named + 8
     finally:
         client.delete("/v1/tasks/later")
+
+
+def test_fewer_strangers_pass_where_the_operator_lets_fewer_pass(known_store: Store) -> None:
+    rows = rows_of(3, 200, seed=30)
+    shares = []
+    for rate in (0.0, 0.02, 0.2, 1.0):
+        settings = Settings(
+            store=Path(str(known_store.files)),
+            inference_false_acceptance=rate,
+            inference_margin_nats=0,
+        )
+        with TestClient(create_app(settings, Readiness())) as client:
+            found = asked(client, rows, per_row=True)["rows"]
+            shares.append(sum(row["task"] is not None for row in found))
+            alone = asked(client, np.zeros((16, 20), np.float32))
+            assert alone["inference"]["abstained"] == (rate < 1)
+    assert shares == sorted(set(shares))
+    assert (shares[0], shares[-1]) == (0, 200)

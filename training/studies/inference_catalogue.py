@@ -1,6 +1,7 @@
 """The studies of the report on task inference: which task is this."""
 
 from training.recognition_trials import TrialRows
+from training.studies.false_acceptance import FalseAcceptance, Strangers
 from training.studies.recognition import Recognition
 from training.studies.recognition_page import Bounds
 from training.studies.shared_learning import Tasks
@@ -16,6 +17,37 @@ ROTATED_BOUNDS = Bounds(above_masks={"1": 0.05, "16": 0.05, "128": 0.05}, refuse
 MIXED_BOUNDS = Bounds(named={"16": 0.98}, refuses=True)
 
 QUICK_ROWS = TrialRows(test=256, held_out=128)
+
+
+_UNREGISTERED = "other permutations"
+_UNSEEN, _QUARTERS = TaskStream("permuted", seed=3), TaskStream("rotated", degrees=90.0)
+_FALSE_ACCEPTANCE = FalseAcceptance(
+    "false-acceptance",
+    "What is taken for a task that it is not",
+    (
+        Tasks(MNIST, PERMUTED, 6),
+        Tasks(FASHION, PERMUTED, 6),
+        Tasks(MNIST, ROTATED, 8),
+        Tasks(FASHION, ROTATED, 6),
+        Tasks(MNIST, SPLIT, 5),
+    ),
+    {
+        "permuted MNIST": ((0,), (_UNREGISTERED, MNIST, FASHION)),
+        "permuted Fashion-MNIST": ((1,), (_UNREGISTERED, MNIST, FASHION)),
+        "turned MNIST": ((2,), (_UNREGISTERED, FASHION)),
+        "turned Fashion-MNIST": ((3,), (_UNREGISTERED, MNIST)),
+        "all": ((0, 1, 2, 3, 4), (_UNREGISTERED,)),
+    },
+    (_UNREGISTERED,),
+    {
+        _UNREGISTERED: tuple(
+            Strangers(data, _UNSEEN, tuple(range(6))) for data in (MNIST, FASHION)
+        ),
+        MNIST: (Strangers(MNIST, _QUARTERS, (1, 2, 3)),),
+        FASHION: (Strangers(FASHION, _QUARTERS, (1, 2, 3)),),
+    },
+)
+"""The same in both forms: from few images, in minutes."""
 
 
 def inference_studies(full: bool) -> list[Study]:
@@ -47,4 +79,4 @@ def inference_studies(full: bool) -> list[Study]:
         Tasks(MNIST, SPLIT, 5),
     )
     title = "Tasks of several data sets in one store"
-    return [*found, study("mixed", title, several, FASHION, MIXED_BOUNDS, 0)]
+    return [*found, study("mixed", title, several, FASHION, MIXED_BOUNDS, 0), _FALSE_ACCEPTANCE]

@@ -18,7 +18,12 @@ from training.evaluation import KnownTask
 from training.evidence import with_evidence
 from training.fitting import FitOptions
 from training.image_sets import ImageSet, LabelledImages
-from training.recognition_trials import TrialRows, mask_recognition, measured_recognition
+from training.recognition_trials import (
+    UNREGISTERED,
+    TrialRows,
+    mask_recognition,
+    measured_recognition,
+)
 from training.stores import StoreChoices
 from training.studies.busy import only_here
 from training.studies.ledger import Asked, Entry, Got
@@ -34,7 +39,7 @@ SUPERFLUOUS = 100
 
 COEFFICIENTS, MASKS = "coefficients", "masks"
 LONG = TrialRows()
-LIMITS = "from tasks left out that would be missed"
+LIMITS = "by the rate of false acceptance"
 NOISE = 256
 """Rows of each kind of noise."""
 
@@ -154,7 +159,7 @@ class Recognition:
             for index in range(group.count)
         ]
         return {
-            "unregistered": unregistered,
+            UNREGISTERED: unregistered,
             "noise": [LabelledImages(uniform, nothing), LabelledImages(sparse, nothing)],
             "empty": [LabelledImages(torch.zeros_like(uniform), nothing)],
         }

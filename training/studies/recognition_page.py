@@ -24,6 +24,10 @@ and binary on dedicated masks of the same tasks (`score >= 0`, RMSProp 1e-4, 100
 outputs). *Accuracy* is the share of rows whose class is right by the network of the task named."""
 
 
+REFUSED = """Shares that are refused at the service's limits, which the rate of false acceptance
+asks for; *fitted* are those that held-out rows and the unregistered tasks' would ask for:"""
+
+
 @dataclass(frozen=True)
 class Bounds:
     """What is claimed of a study, by number of rows; shares of trials."""
@@ -83,14 +87,19 @@ def _given(count: str, shown: str, found: Got) -> Sequence[str]:
 
 def _refused_table(got: Got) -> str:
     first = next(iter(got["by_rows"].values()))["refused"]
-    kinds = [name for name in first[FALSE_ACCEPTANCE] if name != "limit"]
+    kinds = [name for name in first[FALSE_ACCEPTANCE] if name not in ("limit", "fitted")]
     rows = [
-        (rows, rate, f"{one['limit']:.2f}", *(f"{one[kind]:.1%}" for kind in kinds))
+        (
+            rows,
+            rate,
+            *(f"{one[limit]:.2f}" for limit in ("limit", "fitted")),
+            *(f"{one[kind]:.1%}" for kind in kinds),
+        )
         for rows, found in by_rows(got)
         for rate, one in found["refused"].items()
     ]
-    head = ("rows", "false acceptance asked for", "limit", *kinds)
-    return "Shares that are refused, by limits from held-out rows:\n\n" + markdown_table(head, rows)
+    head = ("rows", "false acceptance asked for", "limit", "fitted", *kinds)
+    return f"{REFUSED}\n\n" + markdown_table(head, rows)
 
 
 def _entropy_words(got: Got) -> str:

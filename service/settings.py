@@ -127,6 +127,12 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(default=16_000_000, ge=1)
     """Width times height of an image; a larger one is refused before it is decoded."""
 
+    max_inference_queue_rows: int = Field(default=2048, ge=1)
+    """Rows without a task that may wait for theirs to be searched for, beside `max_queue_rows`;
+    more are refused with 503. One caller may let no more wait than it leaves free for others."""
+    inference_share: float = Field(default=0.5, gt=0, le=1)
+    """How much of the time in which named tasks are predicted with too the search for tasks may
+    compute: after each it rests for the remainder. 1: it never rests."""
     inference_shortlist: int = Field(default=32, ge=1, le=1024)
     """Tasks whose true entropy is taken when a request names no task."""
     inference_cache_bytes: int = Field(default=4 * MEBIBYTE, ge=0)
@@ -179,11 +185,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_what_never_fits(self) -> "Settings":
-        if self.max_request_rows > self.max_queue_rows:
-            raise ValueError(
-                f"max_request_rows ({self.max_request_rows}) must not exceed "
-                f"max_queue_rows ({self.max_queue_rows})"
-            )
+        for name in ("max_queue_rows", "max_inference_queue_rows"):
+            if self.max_request_rows > getattr(self, name):
+                raise ValueError(
+                    f"max_request_rows ({self.max_request_rows}) must not exceed "
+                    f"{name} ({getattr(self, name)})"
+                )
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from model_store.store import Store
 from service.engine.batches.admission import BatchLimits
 from service.engine.batches.batcher import Batcher
 from service.engine.inference.kept_answers import KeptAnswers
+from service.engine.inference.question_queue import QuestionLimits, QuestionQueue
 from service.engine.inference.task_identifier import TaskIdentifier
 from service.engine.paths.exact_products import multiply_exactly
 from service.engine.paths.forward_pass import ForwardPass
@@ -48,6 +49,7 @@ class Engine:
     registry: TaskRegistry
     predictor: Predictor
     batcher: Batcher[Work]
+    questions: QuestionQueue
     planned: PlannedForward
     cache: ComposedCache
     pinned: PinnedTasks
@@ -82,6 +84,7 @@ class Engine:
 
     async def close(self) -> None:
         """Answer what waits, then end every thread and connection."""
+        await self.questions.close()
         await self.batcher.close()
         await self.follower.close()
         if self.fleet is not None:
@@ -132,6 +135,12 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
     planner = Planner(costs, settings.forward_path)
     planned = parts.forward(planner, forward, compose, mixed, telemetry)
     batcher = parts.batcher(planned, forwarding, limits, telemetry)
+    questions = QuestionQueue(
+        identifying,
+        QuestionLimits(settings.max_inference_queue_rows, settings.inference_share),
+        lambda: batcher.batches,
+        telemetry,
+    )
     registry = TaskRegistry(
         store,
         storing,
@@ -150,7 +159,7 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         planned,
         batcher,
         TaskIdentifier(network, settings.inference_shortlist),
-        identifying,
+        questions,
         KeptAnswers(settings.inference_cache_bytes, telemetry.kept_answers),
         settings.inference_margin_nats,
         settings.inference_false_acceptance,
@@ -158,5 +167,15 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
     )
     executors = (forwarding, composing, identifying, storing)
     return Engine(
-        network, registry, predictor, batcher, planned, cache, pinned, fleet, follower, executors
+        network,
+        registry,
+        predictor,
+        batcher,
+        questions,
+        planned,
+        cache,
+        pinned,
+        fleet,
+        follower,
+        executors,
     )

@@ -3,11 +3,9 @@
 import asyncio
 import time
 from collections.abc import Awaitable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from time import perf_counter
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -20,6 +18,7 @@ from service.engine.batches.waiting import Outcome, Waiter, Waiting
 from service.engine.inference.identification import Identification
 from service.engine.inference.kept_answers import KeptAnswers
 from service.engine.inference.question import Question
+from service.engine.inference.question_queue import QuestionQueue
 from service.engine.inference.task_identifier import TaskIdentifier
 from service.engine.paths.planned_forward import PlannedForward, Work
 from service.engine.registry.entries import Rows, Terms
@@ -74,7 +73,7 @@ class Predictor:
         planned: PlannedForward,
         batcher: Batcher[Work],
         identifier: TaskIdentifier,
-        identifier_executor: Executor,
+        questions: QuestionQueue,
         kept: KeptAnswers,
         margin_nats: float,
         false_acceptance: float,
@@ -85,7 +84,7 @@ class Predictor:
         self._planned = planned
         self._batcher = batcher
         self._identifier = identifier
-        self._identifier_executor = identifier_executor
+        self._questions = questions
         self._kept = kept
         self._margin_nats = margin_nats
         self._false_acceptance = false_acceptance
@@ -173,7 +172,7 @@ class Predictor:
         """Name the task that all rows belong to, or each of them, and predict with it, or abstain.
 
         Of the tasks that the caller sees and asks about. Raises `UnknownTask` where there is none,
-        `QuotaExceeded` or `DeadlinePassed`.
+        `QuotaExceeded`, and what `QuestionQueue.ask` raises.
         """
         tasks = self._registry.visible.selected(terms.tenant, question.among)
         if not tasks:
@@ -183,30 +182,14 @@ class Predictor:
         key = self._kept.key(intensities, (terms.tenant, question))
         found = self._kept.find(key, every)
         if found is None:
-            found = await self._found(tasks, intensities, question, terms)
+            identify = partial(self._identified, tasks, intensities, question)
+            found = await self._questions.ask(identify, len(intensities), terms)
             self._kept.keep(key, every, found)
         elif terms.deadline <= time.monotonic():
             raise self._late()
         if question.per_row:
             return Prediction(None, None, None, tuple(self._judged(one, 1) for one in found))
         return self._judged(found[0], len(intensities))
-
-    async def _found(
-        self,
-        tasks: tuple[RegisteredTask, ...],
-        intensities: Rows,
-        question: Question,
-        terms: Terms,
-    ) -> tuple[Identification, ...]:
-        started = perf_counter()
-        identify = partial(self._identified, tasks, intensities, question)
-        # Cancelled before its turn on the thread it is never computed.
-        identifying = asyncio.get_running_loop().run_in_executor(
-            self._identifier_executor, identify
-        )
-        found = await self._in_time(identifying, terms)
-        self._telemetry.inference_seconds.observe(perf_counter() - started)
-        return found
 
     def _identified(
         self, tasks: tuple[RegisteredTask, ...], intensities: Rows, question: Question

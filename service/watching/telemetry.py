@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from service.watching.following_telemetry import FollowingTelemetry
 from service.watching.kept_answers_telemetry import KeptAnswersTelemetry
+from service.watching.question_telemetry import QuestionTelemetry
 from service.watching.redis_telemetry import RedisTelemetry
 from service.watching.second_buckets import SECONDS
 
@@ -108,6 +109,7 @@ class Telemetry:
 
         self.redis = RedisTelemetry(registry)
         self.following = FollowingTelemetry(registry)
+        self.questions = QuestionTelemetry(registry)
         self.ready = Gauge(
             "impress_ready", "1 where requests are welcome, as /readyz says.", registry=registry
         )

@@ -29,9 +29,15 @@ class Admission:
     """Knows what waits, and estimates when the engine will be through with it."""
 
     def __init__(
-        self, queue: FairQueue[Any], limits: BatchLimits, clock: Callable[[], float]
+        self,
+        queue: FairQueue[Any],
+        limits: BatchLimits,
+        clock: Callable[[], float],
+        cost: BatchCost | None = None,
     ) -> None:
-        self.cost = BatchCost()
+        self.cost = cost or BatchCost()
+        self.batches = 0
+        """How many were begun so far."""
         self._queue = queue
         self._limits = limits
         self._clock = clock
@@ -39,6 +45,7 @@ class Admission:
 
     def expect_batch(self, rows: int) -> None:
         """A batch of `rows` rows begins now."""
+        self.batches += 1
         self._free_at = self._clock() + self.seconds(rows)
 
     def seconds(self, rows: int) -> float:

@@ -41,6 +41,10 @@ class BatchCost:
         fixed = self._mean_seconds - each * self._mean_rows
         return fixed * ceil(rows / batch_rows) + each * rows
 
+    def seconds_at_this_rate(self, rows: int) -> float:
+        """For `rows` rows in whatever batches those came in; 0 where nothing is known."""
+        return rows * self._mean_seconds / self._mean_rows if self._weight else 0.0
+
     def seconds_at_most(self, rows: int) -> float:
         """For one batch, were its cost all in its rows where it is larger than those seen."""
         if not self._weight:

@@ -17,22 +17,14 @@ import numpy as np
 from service.engine.batches.admission import Admission, BatchLimits
 from service.engine.batches.batch_run import BatchRun
 from service.engine.batches.fair_queue import FairQueue
+from service.engine.batches.refusals import NOT_ANSWERED, REASONS
 from service.engine.batches.waiting import AwaitingWaiter, Waiter, Waiting
 from service.engine.registry.entries import Answer, Compute, Entry, Payload, Rows, Terms
-from service.errors import DeadlinePassed, Saturated, ShuttingDown, WouldBeLate
+from service.errors import ShuttingDown
 from service.watching.telemetry import Telemetry
 
 _TURNS_IN_A_BATCH = 8
 """So many share a full batch evenly; with more turns a batch would hold less of each task."""
-
-_REASONS: dict[type[BaseException], str] = {
-    Saturated: "saturated",
-    WouldBeLate: "late",
-    DeadlinePassed: "expired",
-    ShuttingDown: "closed",
-    asyncio.CancelledError: "left",
-}
-_NOT_ANSWERED = tuple(_REASONS)
 
 
 class Batcher(Generic[Payload]):
@@ -67,6 +59,11 @@ class Batcher(Generic[Payload]):
         return self._queue.rows
 
     @property
+    def batches(self) -> int:
+        """How many were begun so far."""
+        return self._admission.batches
+
+    @property
     def batch_rows(self) -> int:
         """Rows computed in one go, at most."""
         return self._limits.batch_rows
@@ -90,7 +87,7 @@ class Batcher(Generic[Payload]):
             if len(waiters) == 1:
                 return await waiters[0].answer
             return np.concatenate(await asyncio.gather(*(waiter.answer for waiter in waiters)))
-        except _NOT_ANSWERED as reason:
+        except NOT_ANSWERED as reason:
             self._count(reason)
             raise
         finally:
@@ -108,7 +105,7 @@ class Batcher(Generic[Payload]):
             raise ValueError(f"expected {self._limits.batch_rows} rows or fewer, got {len(rows)}")
         try:
             self._admit(key, len(rows), terms)
-        except _NOT_ANSWERED as reason:
+        except NOT_ANSWERED as reason:
             self._count(reason)
             raise
         return self._put(Entry(key, payload, rows), terms, waiter)
@@ -131,7 +128,7 @@ class Batcher(Generic[Payload]):
         self._admission.check(key, rows, terms, idle=self._running is None)
 
     def _count(self, reason: BaseException) -> None:
-        self._telemetry.rejected.labels(_REASONS[type(reason)]).inc()
+        self._telemetry.rejected.labels(REASONS[type(reason)]).inc()
 
     def _put(self, entry: Entry[Payload], terms: Terms, waiter: Waiter) -> Waiting[Payload]:
         now = self._clock()

@@ -56,6 +56,12 @@ class InputGaussians:
     def __len__(self) -> int:
         return len(self.means)
 
+    @property
+    def nbytes(self) -> int:
+        """Of all tensors."""
+        every = (self.means, self.deviations, self.precisions, self.regressions)
+        return sum(one.nbytes for one in every)
+
     def first(self, count: int) -> "InputGaussians":
         """The same over the first directions alone."""
         return InputGaussians(

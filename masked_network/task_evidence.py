@@ -38,6 +38,17 @@ class TaskEvidence:
             self.entropy_deviation[tasks],
         )
 
+    @property
+    def nbytes(self) -> int:
+        """Of all tensors."""
+        own = (
+            self.likelihood_mean,
+            self.likelihood_deviation,
+            self.entropy_mean,
+            self.entropy_deviation,
+        )
+        return self.gaussians.nbytes + sum(one.nbytes for one in own)
+
 
 def measured_evidence(
     gaussian: InputGaussians, held_out: Tensor, entropies: Tensor

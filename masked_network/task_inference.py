@@ -72,6 +72,12 @@ class Candidates:
         return self.first_masked + len(self.supermasks)
 
     @property
+    def nbytes(self) -> int:
+        """Of all tensors."""
+        masks = [mask for masks in self.supermasks for mask in masks.values()]
+        return sum(one.nbytes for one in (self.coefficients, *masks, *self.statistics.values()))
+
+    @property
     def first_masked(self) -> int:
         """Which task is the first with a mask."""
         return len(self.coefficients) - self.hybrids

@@ -133,6 +133,10 @@ class Settings(BaseSettings):
     inference_share: float = Field(default=0.5, gt=0, le=1)
     """How much of the time in which named tasks are predicted with too the search for tasks may
     compute: after each it rests for the remainder. 1: it never rests."""
+    inference_lists_bytes: int = Field(default=64 * MEBIBYTE, ge=0)
+    """What is kept of lists of tasks that requests without a task chose from, so that callers who
+    see other tasks do not undo each other's: of where their evidence lies, and as much again of
+    their coefficients for the methods that go by gradient. The newest is kept however large."""
     inference_shortlist: int = Field(default=32, ge=1, le=1024)
     """Tasks whose true entropy is taken when a request names no task."""
     inference_cache_bytes: int = Field(default=4 * MEBIBYTE, ge=0)

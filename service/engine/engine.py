@@ -158,7 +158,7 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         cache,
         planned,
         batcher,
-        TaskIdentifier(network, settings.inference_shortlist),
+        TaskIdentifier(network, settings.inference_shortlist, settings.inference_lists_bytes),
         questions,
         KeptAnswers(settings.inference_cache_bytes, telemetry.kept_answers),
         settings.inference_margin_nats,

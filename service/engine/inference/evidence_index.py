@@ -1,8 +1,10 @@
-"""The evidence of all live tasks: which of very many know rows as their own."""
+"""The evidence of tasks that are asked about: which of very many know rows as their own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
 
 import numpy as np
 import torch
@@ -15,11 +17,12 @@ from masked_network.evidence_scan import (
     best_of_each,
     scan,
     scan_rows,
-    scan_terms,
 )
 from masked_network.task_evidence import TaskEvidence
 from model_store.artifact_layout import ArtifactLayout
 from model_store.evidence_tensor import EVIDENCE, evidence_of
+from service.engine.inference.kept_lists import KeptLists
+from service.engine.inference.scan_room import ScanRoom
 from service.engine.registry.task_table import RegisteredTask, stacked
 
 _SECOND_LOOK = 64
@@ -29,6 +32,14 @@ _ENOUGH_ROWS = 8
 """Of which fewer directions tell as much."""
 
 _TAKEN_AT_ONCE = 1024
+
+_FEW_OF_ALL = 32
+"""Of so many times as many tasks in the index one's own are better picked out than all scanned."""
+
+_Whose = Callable[[Tensor], list[RegisteredTask]]
+
+LISTS_BYTES = 64 << 20
+"""What is kept of lists of tasks, where nobody says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -53,89 +64,146 @@ class LikelyOfEach:
     likelihoods: Tensor
 
 
-class EvidenceIndex:
-    """Some 430 bytes a task besides what the table has; for one thread at a time."""
+@dataclass(frozen=True, eq=False)
+class KnownTasks:
+    """Of a list of tasks those that bring evidence, by their rows of the index, and the others."""
 
-    def __init__(self, length: int, directions: int, threads: Executor | None = None) -> None:
-        self._length = length
-        self._threads = threads
-        self._looks = [_Look(min(directions, most)) for most in (FEW_DIRECTIONS, MORE_DIRECTIONS)]
-        self._tasks: list[RegisteredTask] = []
-        self._row_of: dict[RegisteredTask, int] = {}
-        self._taken: tuple[RegisteredTask, ...] = ()
-        self._few: TaskEvidence | None = None
-        self.without: tuple[RegisteredTask, ...] = ()
-        """Those of the tasks that bring none."""
+    rows: Tensor
+    """`[n]`, int64."""
+    without: tuple[RegisteredTask, ...]
+    tasks: tuple[RegisteredTask, ...]
+    """Those that bring evidence."""
+    evidence: TaskEvidence | None
+    """All of theirs, where they are so few that it is always looked at."""
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return len(self.tasks)
 
-    def take(self, tasks: tuple[RegisteredTask, ...]) -> None:
-        """Hold the evidence of exactly these tasks; costs what has changed since the last call."""
-        if tasks is self._taken:
-            return
-        brings = {task.layout: _brings_evidence(task.layout) for task in tasks}
-        known = [task for task in tasks if brings[task.layout]]
-        self.without = tuple(task for task in tasks if not brings[task.layout])
-        for task in self._row_of.keys() - set(known):
-            self._drop(self._row_of.pop(task))
-        new = [task for task in known if task not in self._row_of]
-        for start in range(0, len(new), _TAKEN_AT_ONCE):
-            self._add(new[start : start + _TAKEN_AT_ONCE])
-        self._few = self._evidence(self._tasks) if 0 < len(self) <= _SECOND_LOOK else None
-        self._taken = tasks
+    @property
+    def nbytes(self) -> int:
+        """What keeping it takes, besides the index."""
+        of_lists = 8 * (len(self.tasks) + len(self.without)) + self.rows.nbytes
+        return of_lists + (0 if self.evidence is None else self.evidence.nbytes)
 
-    def likeliest(self, projected: Tensor) -> Likely:
+
+class EvidenceIndex:
+    """Some 430 bytes a task besides what the table has; for one thread at a time.
+
+    One for all lists of tasks that were asked about lately: a task that is on several is in it
+    once, and one that is on none any more is not in it.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        directions: int,
+        threads: Executor | None = None,
+        lists_bytes: int = LISTS_BYTES,
+    ) -> None:
+        self._length = length
+        self._threads = threads
+        self._looks = [
+            ScanRoom(min(directions, most)) for most in (FEW_DIRECTIONS, MORE_DIRECTIONS)
+        ]
+        self._tasks: list[RegisteredTask | None] = []
+        self._row_of: dict[RegisteredTask, int] = {}
+        self._free: list[int] = []
+        self._lists_of = np.zeros(0, np.int32)  # on how many lists the task of a row is
+        self._lists = KeptLists(lists_bytes, self._known, lambda known: known.nbytes, self._let_go)
+
+    def __len__(self) -> int:
+        return len(self._row_of)
+
+    def of(self, tasks: tuple[RegisteredTask, ...]) -> KnownTasks:
+        """What is known of these tasks; where they were asked about lately it costs nothing."""
+        return self._lists.of(tasks)
+
+    def likeliest(self, known: KnownTasks, projected: Tensor) -> Likely:
         """The tasks that projections `[n, D]` of rows are likeliest under, in no order.
 
         Raises `ValueError` where no task brings evidence.
         """
-        if not self._tasks:
+        if not known.tasks:
             raise ValueError("expected tasks with evidence, got none")
-        tasks, evidence = self._tasks, self._few
+        tasks: Sequence[RegisteredTask] = known.tasks
+        evidence = known.evidence
         if evidence is None:
-            look = self._looks[len(projected) < _ENOUGH_ROWS]
-            first = scan(look.rows(len(self)), projected, self._threads)
-            tasks = [self._tasks[row] for row in first.topk(_SECOND_LOOK).indices.tolist()]
+            scanned, whose = self._to_scan(known, few_rows=len(projected) < _ENOUGH_ROWS)
+            tasks = whose(scan(scanned, projected, self._threads).topk(_SECOND_LOOK).indices)
             evidence = self._evidence(tasks)
         likelihoods = evidence.gaussians.log_likelihoods(projected).mean(dim=0)
         return Likely(tasks, evidence, likelihoods)
 
-    def likeliest_of_each(self, projected: Tensor) -> LikelyOfEach:
+    def likeliest_of_each(self, known: KnownTasks, projected: Tensor) -> LikelyOfEach:
         """The tasks that each of the projections `[n, D]` is likeliest under.
 
         Raises `ValueError` where no task brings evidence.
         """
-        if not self._tasks:
+        if not known.tasks:
             raise ValueError("expected tasks with evidence, got none")
-        if self._few is not None:
-            choices = torch.arange(len(self)).expand(len(projected), -1)
-            likelihoods = self._few.gaussians.log_likelihoods(projected)
-            return LikelyOfEach(self._tasks, self._few, choices, likelihoods)
-        found = best_of_each(self._looks[True].rows(len(self)), projected, _SECOND_LOOK)
+        if known.evidence is not None:
+            choices = torch.arange(len(known)).expand(len(projected), -1)
+            likelihoods = known.evidence.gaussians.log_likelihoods(projected)
+            return LikelyOfEach(known.tasks, known.evidence, choices, likelihoods)
+        scanned, whose = self._to_scan(known, few_rows=True)
+        found = best_of_each(scanned, projected, _SECOND_LOOK)
         # torch leaves it unannotated
         rows, choices = found.unique(return_inverse=True)  # type: ignore[no-untyped-call]
-        tasks = [self._tasks[row] for row in rows.tolist()]
+        tasks = whose(rows)
         evidence = self._evidence(tasks)
         likelihoods = evidence.gaussians.log_likelihoods_each(projected, choices)
         return LikelyOfEach(tasks, evidence, choices, likelihoods)
 
-    def _add(self, tasks: list[RegisteredTask]) -> None:
-        evidence, start = self._evidence(tasks), len(self)
-        for look in self._looks:
-            look.write(start, scan_rows(evidence.gaussians, look.directions))
-        self._row_of |= {task: start + index for index, task in enumerate(tasks)}
-        self._tasks += tasks
+    def _to_scan(self, known: KnownTasks, few_rows: bool) -> tuple[ScanRows, _Whose]:
+        """What a first look reads, and whose its rows are; no other task can be among the best."""
+        look = self._looks[few_rows]
+        if _FEW_OF_ALL * len(known) < len(self._tasks):
+            return look.some(known.rows), partial(_picked, known.tasks)
+        rows = look.rows(len(self._tasks))
+        if len(known) < len(rows):
+            biases = torch.full_like(rows.biases, -inf)
+            biases[known.rows] = rows.biases[known.rows]
+            rows = replace(rows, biases=biases)
+        return rows, partial(_picked, self._tasks)
 
-    def _drop(self, row: int) -> None:
-        last = self._tasks.pop()
-        if row == len(self._tasks):
-            return
-        # The last row takes its place.
+    def _known(self, tasks: tuple[RegisteredTask, ...]) -> KnownTasks:
+        brings = {task.layout: _brings_evidence(task.layout) for task in tasks}
+        known = tuple(task for task in tasks if brings[task.layout])
+        without = tuple(task for task in tasks if not brings[task.layout])
+        new = [task for task in known if task not in self._row_of]
+        for start in range(0, len(new), _TAKEN_AT_ONCE):
+            self._add(new[start : start + _TAKEN_AT_ONCE])
+        rows = np.fromiter(map(self._row_of.__getitem__, known), np.int64, len(known))
+        self._lists_of[rows] += 1
+        evidence = self._evidence(known) if 0 < len(known) <= _SECOND_LOOK else None
+        return KnownTasks(torch.from_numpy(rows), without, known, evidence)
+
+    def _let_go(self, known: KnownTasks) -> None:
+        rows = known.rows.numpy()
+        self._lists_of[rows] -= 1
+        for row in rows[self._lists_of[rows] == 0].tolist():
+            task = self._tasks[row]
+            assert task is not None
+            del self._row_of[task]
+            # Its numbers stay, unasked for, until another task takes its place.
+            self._tasks[row] = None
+            self._free.append(row)
+
+    def _add(self, tasks: list[RegisteredTask]) -> None:
+        rows = [self._free.pop() for _ in tasks[: len(self._free)]]
+        end = len(self._tasks)
+        more = len(tasks) - len(rows)
+        rows += range(end, end + more)
+        self._tasks += [None] * more
+        if end + more > len(self._lists_of):
+            room = max(end + more, 2 * len(self._lists_of)) - len(self._lists_of)
+            self._lists_of = np.concatenate([self._lists_of, np.zeros(room, np.int32)])
+        evidence = self._evidence(tasks)
         for look in self._looks:
-            look.move(len(self._tasks), row)
-        self._tasks[row] = last
-        self._row_of[last] = row
+            look.write(torch.tensor(rows), scan_rows(evidence.gaussians, look.directions))
+        for row, task in zip(rows, tasks, strict=True):
+            self._tasks[row] = task
+            self._row_of[task] = row
 
     def _evidence(self, tasks: Sequence[RegisteredTask]) -> TaskEvidence:
         of_layout: dict[ArtifactLayout, list[int]] = {}
@@ -149,37 +217,9 @@ class EvidenceIndex:
         return evidence_of(joined, self._length)
 
 
-class _Look:
-    """What is scanned of all tasks in so many directions; room grows by doubling."""
-
-    def __init__(self, directions: int) -> None:
-        self.directions = directions
-        self._room = ScanRows(
-            directions,
-            torch.empty(0, scan_terms(directions), dtype=torch.int8),
-            torch.empty(0),
-            torch.empty(0),
-        )
-
-    def rows(self, count: int) -> ScanRows:
-        return self._room.part(0, count)
-
-    def write(self, start: int, rows: ScanRows) -> None:
-        room, end = self._room, start + len(rows)
-        if end > len(room):
-            more = max(end, 2 * len(room)) - len(room)
-            self._room = room = ScanRows(
-                self.directions,
-                torch.cat([room.levels, room.levels.new_empty(more, room.levels.shape[1])]),
-                torch.cat([room.scales, room.scales.new_empty(more)]),
-                torch.cat([room.biases, room.biases.new_empty(more)]),
-            )
-        room.levels[start:end] = rows.levels
-        room.scales[start:end] = rows.scales
-        room.biases[start:end] = rows.biases
-
-    def move(self, source: int, target: int) -> None:
-        self.write(target, self._room.part(source, source + 1))
+def _picked(tasks: Sequence[RegisteredTask | None], rows: Tensor) -> list[RegisteredTask]:
+    # A row that is nobody's is never among the best.
+    return [task for row in rows.tolist() if (task := tasks[row]) is not None]
 
 
 def _brings_evidence(layout: ArtifactLayout) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,30 +25,47 @@ from masked_network.task_posterior import (
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import KINDS
 from service.engine.inference.each_row import identify_each_by_evidence
-from service.engine.inference.evidence_index import EvidenceIndex, Likely
+from service.engine.inference.evidence_index import (
+    LISTS_BYTES,
+    EvidenceIndex,
+    KnownTasks,
+    Likely,
+)
 from service.engine.inference.identification import (
     Candidate,
     Identification,
     Method,
     entropy_margin_nats,
 )
+from service.engine.inference.kept_lists import KeptLists
 from service.engine.inference.own_answers import OwnAnswers
 from service.engine.registry.task_table import RegisteredTask
+
+
+class _Stacked(NamedTuple):
+    """Tasks in the order of their kinds, all of them as candidates, and the most classes of one."""
+
+    tasks: list[RegisteredTask]
+    candidates: Candidates
+    most_classes: int
 
 
 class TaskIdentifier:
     """Blocks while it computes, so it runs on a thread of its own; one call at a time."""
 
-    def __init__(self, network: FrozenNetwork, shortlist: int) -> None:
+    def __init__(
+        self, network: FrozenNetwork, shortlist: int, lists_bytes: int = LISTS_BYTES
+    ) -> None:
         self._network = network
         self._answers = OwnAnswers(network)
         self._backbone = self._answers.backbone
         self._shortlist = shortlist
         # Not under the batches' own threads: those compute, these wait for memory.
         threads = ThreadPoolExecutor(torch.get_num_threads(), "scan")
-        self._index = EvidenceIndex(len(network.directions), network.directions.shape[1], threads)
-        self._stacked_tasks: tuple[RegisteredTask, ...] = ()
-        self._stacked: tuple[list[RegisteredTask], Candidates, int] | None = None
+        self._index = EvidenceIndex(
+            len(network.directions), network.directions.shape[1], threads, lists_bytes
+        )
+        self._stacked = KeptLists(lists_bytes, self._stack, lambda stack: stack.candidates.nbytes)
 
     def identify(
         self,
@@ -69,9 +87,9 @@ class TaskIdentifier:
         """
         inputs = self._inputs(intensities)
         if method == "auto":
-            self._index.take(tasks)
-            if len(self._index):
-                return self._by_evidence(intensities, inputs, top)
+            known = self._index.of(tasks)
+            if len(known):
+                return self._by_evidence(known, intensities, inputs, top)
         listed: Sequence[RegisteredTask] = tasks
         if method in ("one-shot", "binary") or (
             method != "exhaustive" and len(tasks) > self._shortlist
@@ -104,13 +122,13 @@ class TaskIdentifier:
         method, and *auto* without evidence, takes as long as the rows one after the other.
         """
         if method == "auto":
-            self._index.take(tasks)
-            if len(self._index):
+            known = self._index.of(tasks)
+            if len(known):
                 inputs = self._inputs(intensities)
-                likely = self._index.likeliest_of_each(self._network.projected(inputs))
+                likely = self._index.likeliest_of_each(known, self._network.projected(inputs))
                 return identify_each_by_evidence(
                     likely,
-                    self._bare(inputs),
+                    self._bare(known.without, inputs),
                     intensities,
                     self._answers,
                     self._shortlist,
@@ -123,25 +141,30 @@ class TaskIdentifier:
         inputs = self._network.manifest.preprocessing.to_inputs(torch.from_numpy(intensities))
         return inputs.to(self._network.device)
 
-    def _bare(self, inputs: Tensor) -> Sequence[RegisteredTask]:
+    def _bare(
+        self, without: tuple[RegisteredTask, ...], inputs: Tensor
+    ) -> Sequence[RegisteredTask]:
         """Those that bring no evidence and take part all the same."""
-        without = self._index.without
         return (
             without if len(without) <= self._shortlist else self._best_by_gradient(without, inputs)
         )
 
     def _by_evidence(
-        self, intensities: NDArray[np.float32], inputs: Tensor, top: int | None
+        self,
+        known: KnownTasks,
+        intensities: NDArray[np.float32],
+        inputs: Tensor,
+        top: int | None,
     ) -> Identification:
         rows = len(intensities)
-        likely = self._index.likeliest(self._network.projected(inputs))
+        likely = self._index.likeliest(known, self._network.projected(inputs))
         reached = int(within_reach(likely.likelihoods, rows).sum())
         # The runner-up takes part, however far it is behind, for the margin.
         wanted = min(max(2, reached, top or 0), self._shortlist, len(likely.tasks))
         best = likely.likelihoods.topk(wanted).indices.tolist()
         listed = [likely.tasks[index] for index in best]
         likelihoods = likely.likelihoods[best].tolist()
-        without = self._bare(inputs)
+        without = self._bare(known.without, inputs)
         neutral = likelihood_without_evidence(
             float(likely.evidence.likelihood_mean[best[0]]),
             float(likely.evidence.likelihood_deviation[best[0]]),
@@ -168,7 +191,7 @@ class TaskIdentifier:
         )
 
     def _left_by_halves(self, tasks: tuple[RegisteredTask, ...], inputs: Tensor) -> RegisteredTask:
-        ordered, candidates, most_classes = self._stack_once(tasks)
+        ordered, candidates, most_classes = self._stacked.of(tasks)
         network = self._network
         parts = (self._backbone, network.weights, network.bank, candidates, inputs, most_classes)
         return ordered[binary_choice(*parts)]
@@ -176,7 +199,7 @@ class TaskIdentifier:
     def _best_by_gradient(
         self, tasks: tuple[RegisteredTask, ...], inputs: Tensor
     ) -> list[RegisteredTask]:
-        ordered, candidates, most_classes = self._stack_once(tasks)
+        ordered, candidates, most_classes = self._stacked.of(tasks)
         found = one_shot_scores(
             self._backbone,
             self._network.weights,
@@ -188,19 +211,10 @@ class TaskIdentifier:
         best = found.topk(min(self._shortlist, len(tasks))).indices.tolist()
         return [ordered[index] for index in best]
 
-    def _stack_once(
-        self, tasks: tuple[RegisteredTask, ...]
-    ) -> tuple[list[RegisteredTask], Candidates, int]:
-        if self._stacked is None or self._stacked_tasks is not tasks:
-            self._stacked_tasks, self._stacked = tasks, self._stack(tasks)
-        return self._stacked
-
-    def _stack(
-        self, tasks: tuple[RegisteredTask, ...]
-    ) -> tuple[list[RegisteredTask], Candidates, int]:
+    def _stack(self, tasks: tuple[RegisteredTask, ...]) -> _Stacked:
         ordered = sorted(tasks, key=lambda task: KINDS.index(task.kind))
         most_classes = max(len(task.classes) for task in tasks)
-        return ordered, self._network.candidates(ordered), most_classes
+        return _Stacked(ordered, self._network.candidates(ordered), most_classes)
 
     def _candidates(
         self, tasks: Sequence[RegisteredTask], intensities: NDArray[np.float32]

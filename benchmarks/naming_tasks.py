@@ -24,7 +24,7 @@ from masked_network.task_evidence import TaskEvidence
 from model_store.artifact_layout import LayoutReader
 from model_store.evidence_tensor import EVIDENCE, evidence_of, kept, packed_evidence
 from model_store.network import FrozenNetwork
-from service.engine.inference.task_identifier import TaskIdentifier
+from service.engine.inference.task_identifier import SearchLimits, TaskIdentifier
 from service.engine.paths.mixed_forward_here import mixed_forward
 from service.engine.registry.task_table import RegisteredTask, TaskTable
 from training.studies.claims import at_most
@@ -97,7 +97,9 @@ def main(
     few, rows = every[:FEW], rows_of(network, evidence[0])
     mixed = mixed_forward(network)
     assert mixed is not None
-    identifiers = {count: TaskIdentifier(network, SHORT_LIST) for count in (FEW, tasks)}
+    identifiers = {
+        count: TaskIdentifier(network, SearchLimits(SHORT_LIST)) for count in (FEW, tasks)
+    }
     start = time.perf_counter()
     found = identifiers[tasks].identify(every, rows, "auto")
     taken_s = time.perf_counter() - start

@@ -4,11 +4,12 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, RedisDsn, model_validator
+from pydantic import BeforeValidator, Field, RedisDsn, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model_store.errors import InvalidTaskName
 from model_store.task_names import checked_stored_name
+from service.engine.inference.identification import named_methods
 from service.watching.logs import LogFormat, LogLevel
 
 MEBIBYTE = 1 << 20
@@ -142,6 +143,12 @@ class Settings(BaseSettings):
     inference_cache_bytes: int = Field(default=4 * MEBIBYTE, ge=0)
     """What was found out about rows without a task, kept so that the same rows asked again need no
     search; all of it goes when any task changes. 0: nothing is kept."""
+    max_exhaustive_rows: int = Field(default=65_536, ge=0)
+    """Rows times tasks that a request by `exhaustive` may take the entropy of; more are refused
+    with 422."""
+    inference_methods: str = "auto, one-shot, one-shot-g, binary, short-list, exhaustive, adapt"
+    """Methods that requests may ask for, comma-separated, auto among them; others are refused with
+    422. `adapt` computes longest and keeps a form of the bank to learn with."""
     inference_margin_nats: float = Field(default=0.3, ge=0)
     """Below this distance to the runner-up the service abstains: in log-odds where tasks bring
     evidence of their inputs, else in entropy."""
@@ -186,6 +193,12 @@ class Settings(BaseSettings):
             except InvalidTaskName as error:
                 raise ValueError(f"pinned_tasks: {error}") from None
         return self
+
+    @field_validator("inference_methods")
+    @classmethod
+    def _refuse_unknown_methods(cls, said: str) -> str:
+        named_methods(said)
+        return said
 
     @model_validator(mode="after")
     def _refuse_what_never_fits(self) -> "Settings":

@@ -11,9 +11,10 @@ from model_store.network import FrozenNetwork
 from model_store.store import Store
 from service.engine.batches.admission import BatchLimits
 from service.engine.batches.batcher import Batcher
+from service.engine.inference.identification import named_methods
 from service.engine.inference.kept_answers import KeptAnswers
 from service.engine.inference.question_queue import QuestionLimits, QuestionQueue
-from service.engine.inference.task_identifier import TaskIdentifier
+from service.engine.inference.task_identifier import SearchLimits, TaskIdentifier
 from service.engine.paths.exact_products import multiply_exactly
 from service.engine.paths.forward_pass import ForwardPass
 from service.engine.paths.measured_costs import measured_costs
@@ -158,7 +159,15 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         cache,
         planned,
         batcher,
-        TaskIdentifier(network, settings.inference_shortlist, settings.inference_lists_bytes),
+        TaskIdentifier(
+            network,
+            SearchLimits(
+                settings.inference_shortlist,
+                settings.max_exhaustive_rows,
+                settings.inference_lists_bytes,
+                named_methods(settings.inference_methods),
+            ),
+        ),
         questions,
         KeptAnswers(settings.inference_cache_bytes, telemetry.kept_answers),
         settings.inference_margin_nats,

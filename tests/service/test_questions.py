@@ -12,6 +12,7 @@ from model_store.network import FrozenNetwork
 from model_store.store import Store
 from model_store.task_artifact import tagged
 from service.app import create_app
+from service.engine.inference.identification import METHODS
 from service.readiness import Readiness
 from service.settings import Settings
 from tests.service.artifacts import MakeArtifact
@@ -268,3 +269,32 @@ def test_fewer_strangers_pass_where_the_operator_lets_fewer_pass(known_store: St
             assert alone["inference"]["abstained"] == (rate < 1)
     assert shares == sorted(set(shares))
     assert (shares[0], shares[-1]) == (0, 200)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_can_be_asked_for_and_is_said(client: TestClient, method: str) -> None:
+    answer = asked(client, rows_of(5, 16), method=method)
+    inference = answer["inference"]
+    assert inference["method"] == method
+    assert answer["task"] == (
+        None if inference["abstained"] else inference["candidates"][0]["task"]
+    )
+    raw = client.post(f"/v1/predict?method={method}", content=rows_of(5, 16).tobytes(), headers=RAW)
+    assert raw.json() == answer
+
+
+def test_what_a_method_may_not_cost_is_refused(known_store: Store) -> None:
+    settings = Settings(
+        store=Path(str(known_store.files)),
+        inference_methods="auto,exhaustive",
+        max_exhaustive_rows=3 * TASKS,
+    )
+    with TestClient(create_app(settings, Readiness())) as client:
+        assert (
+            asked(client, rows_of(5, 3), method="exhaustive")["inference"]["method"] == "exhaustive"
+        )
+        for method, said in (("exhaustive", "ask for fewer rows"), ("adapt", "auto, exhaustive")):
+            body = {"inputs": rows_of(5, 4).tolist(), "method": method}
+            answer = client.post("/v1/predict", json=body)
+            assert answer.status_code == 422
+            assert said in answer.json()["detail"]

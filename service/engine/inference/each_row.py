@@ -15,8 +15,8 @@ from masked_network.task_posterior import (
     scores,
     within_reach,
 )
-from service.engine.inference.evidence_index import LikelyOfEach
 from service.engine.inference.identification import Candidate, Identification
+from service.engine.inference.known_tasks import LikelyOfEach
 from service.engine.inference.own_answers import OwnAnswers
 from service.engine.registry.entries import Rows
 from service.engine.registry.task_table import RegisteredTask

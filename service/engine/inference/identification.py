@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from masked_network.task_inference import relative_entropy
 from service.engine.registry.task_table import RegisteredTask
 
-Method = Literal["auto", "one-shot", "binary", "short-list", "exhaustive"]
+Method = Literal["auto", "one-shot", "one-shot-g", "binary", "short-list", "exhaustive", "adapt"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
@@ -59,3 +60,11 @@ def entropy_margin_nats(candidates: Sequence[Candidate]) -> float:
     runner_up = min((other.relative_entropy for other in candidates[1:]), default=1.0)
     classes = max(2, len(best.task.classes))
     return (runner_up - best.relative_entropy) * log(classes)
+
+
+def named_methods(said: str) -> tuple[Method, ...]:
+    """The methods that a comma-separated list names, each once. Raises `ValueError`."""
+    named = {one.strip() for one in said.split(",")}
+    if "auto" not in named or not named <= set(METHODS):
+        raise ValueError(f"expected auto and any of {', '.join(METHODS)}, got {said!r}")
+    return tuple(method for method in METHODS if method in named)

@@ -11,7 +11,7 @@ from masked_network.gpu_kernels import gpu_kernels
 from model_store.artifact_layout import LayoutReader
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import TaskKind
-from service.engine.inference.task_identifier import TaskIdentifier
+from service.engine.inference.task_identifier import SearchLimits, TaskIdentifier
 from service.engine.paths.exact_products import multiply_exactly
 from service.engine.paths.forward_pass import ForwardPass
 from service.engine.paths.measured_costs import measured_costs
@@ -71,7 +71,7 @@ def test_tasks_are_named_alike(
     network: FrozenNetwork, tasks: list[RegisteredTask], other: StandIn
 ) -> None:
     named = [
-        TaskIdentifier(where, 8).identify(tuple(tasks), ROWS, "short-list")
+        TaskIdentifier(where, SearchLimits(8)).identify(tuple(tasks), ROWS, "short-list")
         for where in (network, network.to(STAND_IN))
     ]
     assert [one.best.task.task_id for one in named] == [named[0].best.task.task_id] * 2

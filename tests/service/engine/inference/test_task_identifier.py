@@ -9,7 +9,7 @@ from masked_network.task_inference import binary_choice
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import KINDS
 from service.engine.inference.identification import Identification, Method
-from service.engine.inference.task_identifier import TaskIdentifier
+from service.engine.inference.task_identifier import SearchLimits, TaskIdentifier
 from service.engine.registry.task_table import RegisteredTask
 from tests.service.artifacts import MakeArtifact, registered
 from tests.service.engine.known_inputs import knowing, rows_of
@@ -39,7 +39,7 @@ def true_entropy(network: FrozenNetwork, task: RegisteredTask, rows: np.ndarray)
 def test_short_list_of_all_tasks_is_the_least_true_entropy(
     network: FrozenNetwork, tasks: tuple[RegisteredTask, ...], rows: np.ndarray
 ) -> None:
-    found = TaskIdentifier(network, shortlist=100).identify(tasks, rows, "short-list")
+    found = TaskIdentifier(network, SearchLimits(100)).identify(tasks, rows, "short-list")
     entropies = {task.task_id: true_entropy(network, task, rows) for task in tasks}
     ordered = sorted(entropies, key=lambda task_id: entropies[task_id])
     assert [one.task.task_id for one in found.candidates] == ordered
@@ -51,7 +51,7 @@ def test_short_list_of_all_tasks_is_the_least_true_entropy(
 def test_short_list_takes_the_true_entropy_of_the_best_by_gradient_only(
     network: FrozenNetwork, tasks: tuple[RegisteredTask, ...], rows: np.ndarray
 ) -> None:
-    identifier = TaskIdentifier(network, shortlist=4)
+    identifier = TaskIdentifier(network, SearchLimits(4))
     by_gradient = identifier.identify(tasks, rows, "one-shot").candidates
     verified = identifier.identify(tasks, rows, "short-list").candidates
     assert len(verified) == 4
@@ -62,7 +62,7 @@ def test_short_list_takes_the_true_entropy_of_the_best_by_gradient_only(
 def test_logits_of_the_named_task_are_those_of_its_own_network(
     network: FrozenNetwork, tasks: tuple[RegisteredTask, ...], rows: np.ndarray
 ) -> None:
-    best = TaskIdentifier(network, shortlist=100).identify(tasks, rows, "short-list").best
+    best = TaskIdentifier(network, SearchLimits(100)).identify(tasks, rows, "short-list").best
     inputs = network.manifest.preprocessing.to_inputs(torch.from_numpy(rows))
     expected = forward(network.backbone, network.composed(best.task), inputs)
     assert np.allclose(best.logits, expected.numpy(), atol=1e-4)
@@ -71,10 +71,10 @@ def test_logits_of_the_named_task_are_those_of_its_own_network(
 def test_tasks_registered_later_take_part_in_the_next_call(
     network: FrozenNetwork, tasks: tuple[RegisteredTask, ...], rows: np.ndarray
 ) -> None:
-    identifier = TaskIdentifier(network, shortlist=3)
+    identifier = TaskIdentifier(network, SearchLimits(3))
     few = identifier.identify(tasks[:2], rows, "one-shot")
     many = identifier.identify(tasks, rows, "one-shot")
-    again = TaskIdentifier(network, shortlist=3).identify(tasks, rows, "one-shot")
+    again = TaskIdentifier(network, SearchLimits(3)).identify(tasks, rows, "one-shot")
     assert len(few.candidates) == 2
     assert [one.task for one in many.candidates] == [one.task for one in again.candidates]
 
@@ -82,7 +82,7 @@ def test_tasks_registered_later_take_part_in_the_next_call(
 def test_lone_task_is_measured_against_knowing_nothing(
     network: FrozenNetwork, tasks: tuple[RegisteredTask, ...], rows: np.ndarray
 ) -> None:
-    found = TaskIdentifier(network, shortlist=3).identify(tasks[:1], rows, "short-list")
+    found = TaskIdentifier(network, SearchLimits(3)).identify(tasks[:1], rows, "short-list")
     uniform = math.log(len(tasks[0].classes))
     assert found.margin_nats == pytest.approx(uniform - found.best.entropy_nats, abs=1e-5)
 
@@ -94,7 +94,7 @@ def test_task_of_one_class_never_wins_by_being_certain_of_everything(
         registered(network, "one-class", make_artifact(1, classes=("only",))),
         registered(network, "four-classes", make_artifact(2)),
     )
-    found = TaskIdentifier(network, shortlist=3).identify(tasks, rows, "short-list")
+    found = TaskIdentifier(network, SearchLimits(3)).identify(tasks, rows, "short-list")
     assert found.best.task.task_id == "four-classes"
 
 
@@ -112,7 +112,7 @@ def test_evidence_names_the_owner_of_rows_where_entropy_cannot(
     network: FrozenNetwork, make_artifact: MakeArtifact, count: int
 ) -> None:
     tasks = known_tasks(network, make_artifact, 12)
-    identifier = TaskIdentifier(network, shortlist=4)
+    identifier = TaskIdentifier(network, SearchLimits(4))
     for number in range(12):
         found = identifier.identify(tasks, rows_of(number, count), "auto")
         assert found.method == "auto"
@@ -127,7 +127,7 @@ def test_rows_of_no_task_are_strange_to_the_best_one(
     network: FrozenNetwork, make_artifact: MakeArtifact
 ) -> None:
     tasks = known_tasks(network, make_artifact, 6)
-    identifier = TaskIdentifier(network, shortlist=4)
+    identifier = TaskIdentifier(network, SearchLimits(4))
     own = identifier.identify(tasks, rows_of(2, 16), "auto").strangeness
     others = identifier.identify(tasks, rows_of(77, 16), "auto").strangeness
     empty = identifier.identify(tasks, np.zeros((16, 20), np.float32), "auto").strangeness
@@ -142,7 +142,7 @@ def test_task_without_evidence_is_named_where_no_evidence_fits(
 ) -> None:
     bare = registered(network, "bare", make_artifact(50))
     tasks = (bare, *known_tasks(network, make_artifact, 6))
-    identifier = TaskIdentifier(network, shortlist=4)
+    identifier = TaskIdentifier(network, SearchLimits(4))
     assert identifier.identify(tasks, rows_of(3, 16), "auto").best.task.task_id == "known-3"
     stranger = identifier.identify(tasks, rows_of(77, 16), "auto")
     assert stranger.best.task.task_id == "bare"
@@ -152,7 +152,7 @@ def test_task_without_evidence_is_named_where_no_evidence_fits(
 def test_auto_without_any_evidence_is_the_short_list(
     network: FrozenNetwork, tasks: tuple[RegisteredTask, ...], rows: np.ndarray
 ) -> None:
-    identifier = TaskIdentifier(network, shortlist=4)
+    identifier = TaskIdentifier(network, SearchLimits(4))
     auto, listed = (identifier.identify(tasks, rows, method) for method in ("auto", "short-list"))
     assert [one.task for one in auto.candidates] == [one.task for one in listed.candidates]
     assert auto.margin_nats == listed.margin_nats
@@ -161,15 +161,15 @@ def test_auto_without_any_evidence_is_the_short_list(
 def test_exhaustive_ranks_every_task_by_its_true_entropy(
     network: FrozenNetwork, tasks: tuple[RegisteredTask, ...], rows: np.ndarray
 ) -> None:
-    found = TaskIdentifier(network, shortlist=2).identify(tasks, rows, "exhaustive")
-    every = TaskIdentifier(network, shortlist=100).identify(tasks, rows, "short-list")
+    found = TaskIdentifier(network, SearchLimits(2)).identify(tasks, rows, "exhaustive")
+    every = TaskIdentifier(network, SearchLimits(100)).identify(tasks, rows, "short-list")
     assert [one.task for one in found.candidates] == [one.task for one in every.candidates]
 
 
 def test_binary_names_what_is_left_by_halves(
     network: FrozenNetwork, tasks: tuple[RegisteredTask, ...], rows: np.ndarray
 ) -> None:
-    found = TaskIdentifier(network, shortlist=3).identify(tasks, rows, "binary")
+    found = TaskIdentifier(network, SearchLimits(3)).identify(tasks, rows, "binary")
     ordered = sorted(tasks, key=lambda task: KINDS.index(task.kind))
     inputs = network.manifest.preprocessing.to_inputs(torch.from_numpy(rows))
     left = binary_choice(
@@ -188,7 +188,7 @@ def test_more_tasks_are_looked_at_where_more_are_asked_for_within_the_short_list
     network: FrozenNetwork, make_artifact: MakeArtifact
 ) -> None:
     tasks, rows = known_tasks(network, make_artifact, 12), rows_of(3, 16)
-    identifier = TaskIdentifier(network, shortlist=8)
+    identifier = TaskIdentifier(network, SearchLimits(8))
     usual = identifier.identify(tasks, rows, "auto")
     for top, expected in ((1, 2), (5, 5), (12, 8)):
         found = identifier.identify(tasks, rows, "auto", top)
@@ -222,7 +222,7 @@ def test_each_row_is_named_as_if_it_were_asked_about_alone(
         *(registered(network, f"bare-{number}", make_artifact(number)) for number in range(bare)),
         *known,
     )
-    identifier = TaskIdentifier(network, shortlist=8)
+    identifier = TaskIdentifier(network, SearchLimits(8))
     owners = [number % (count + 1) for number in range(0, 40, 3)]
     rows = np.concatenate([rows_of(number, 1, seed=number + 3) for number in owners])
     found = identifier.identify_each(tasks, rows, "auto")
@@ -238,7 +238,7 @@ def test_rows_of_different_tasks_are_each_named_by_their_own(
 ) -> None:
     tasks, owners = known_tasks(network, make_artifact, 80), range(0, 80, 3)
     rows = np.concatenate([rows_of(number, 1) for number in owners])
-    found = TaskIdentifier(network, shortlist=8).identify_each(tasks, rows, "auto")
+    found = TaskIdentifier(network, SearchLimits(8)).identify_each(tasks, rows, "auto")
     assert [one.best.task.task_id for one in found] == [f"known-{number}" for number in owners]
 
 
@@ -246,7 +246,7 @@ def test_rows_of_different_tasks_are_each_named_by_their_own(
 def test_each_row_is_named_by_any_method(
     network: FrozenNetwork, tasks: tuple[RegisteredTask, ...], rows: np.ndarray, method: Method
 ) -> None:
-    identifier = TaskIdentifier(network, shortlist=4)
+    identifier = TaskIdentifier(network, SearchLimits(4))
     found = identifier.identify_each(tasks, rows, method, top=3)
     for row, one in enumerate(found):
         alone = identifier.identify(tasks, rows[row : row + 1], method, top=3)
@@ -259,6 +259,6 @@ def test_more_candidates_of_each_row_are_looked_at_where_more_are_asked_for(
 ) -> None:
     tasks = known_tasks(network, make_artifact, 12)
     rows = np.concatenate([rows_of(number, 1) for number in range(4)])
-    found = TaskIdentifier(network, shortlist=8).identify_each(tasks, rows, "auto", top=7)
+    found = TaskIdentifier(network, SearchLimits(8)).identify_each(tasks, rows, "auto", top=7)
     assert [len(one.candidates) for one in found] == [7] * 4
     assert all(sum(one.probabilities) <= 1 + 1e-5 for one in found)

@@ -1,0 +1,96 @@
+"""`auto`: what tasks know of their inputs, and the entropy of those that this leaves open."""
+
+from collections.abc import Sequence
+
+import torch
+
+from masked_network.task_evidence import strangeness
+from masked_network.task_posterior import (
+    WEIGHTS,
+    likelihood_without_evidence,
+    scores,
+    within_reach,
+)
+from model_store.network import FrozenNetwork
+from service.engine.inference.by_entropy import ShortList
+from service.engine.inference.by_gradient import Gradients
+from service.engine.inference.evidence_index import EvidenceIndex
+from service.engine.inference.identification import Identification
+from service.engine.inference.kept_lists import Tasks
+from service.engine.inference.known_tasks import KnownTasks, Likely
+from service.engine.inference.own_answers import OwnAnswers
+from service.engine.inference.strategy import Asked, candidates_of
+from service.engine.registry.task_table import RegisteredTask
+
+
+class ByEvidence:
+    """Calibrated by `task_posterior`; without any evidence it is the short list."""
+
+    def __init__(
+        self,
+        network: FrozenNetwork,
+        index: EvidenceIndex,
+        gradients: Gradients,
+        answers: OwnAnswers,
+        shortlist: int,
+    ) -> None:
+        self._network = network
+        self._index = index
+        self._gradients = gradients
+        self._answers = answers
+        self._shortlist = shortlist
+        self._short_list = ShortList(gradients, answers, shortlist)
+
+    def __call__(self, tasks: Tasks, asked: Asked) -> Identification:
+        known = self._index.of(tasks)
+        if not known.tasks:
+            return self._short_list(tasks, asked)
+        likely = self._index.likeliest(known, self._network.projected(asked.inputs))
+        return self._of_likely(likely, self.bare(known, asked), asked)
+
+    def bare(self, known: KnownTasks, asked: Asked) -> Sequence[RegisteredTask]:
+        """Those that bring no evidence and take part all the same."""
+        without = known.without
+        if len(without) <= self._shortlist:
+            return without
+        return self._gradients.best(without, asked.inputs, self._shortlist)
+
+    def _of_likely(
+        self, likely: Likely, without: Sequence[RegisteredTask], asked: Asked
+    ) -> Identification:
+        rows = len(asked.rows)
+        reached = int(within_reach(likely.likelihoods, rows).sum())
+        # The runner-up takes part, however far it is behind, for the margin.
+        wanted = min(max(2, reached, asked.top or 0), self._shortlist, len(likely.tasks))
+        best = likely.likelihoods.topk(wanted).indices.tolist()
+        listed = [likely.tasks[index] for index in best]
+        likelihoods = likely.likelihoods[best].tolist()
+        neutral = likelihood_without_evidence(
+            float(likely.evidence.likelihood_mean[best[0]]),
+            float(likely.evidence.likelihood_deviation[best[0]]),
+            rows,
+        )
+        candidates = candidates_of([*listed, *without], asked, self._answers)
+        entropies = torch.tensor([candidate.relative_entropy for candidate in candidates])
+        score = scores(torch.tensor(likelihoods + [neutral] * len(without)), entropies, rows)
+        order = score.argsort(descending=True).tolist()
+        first = order[0]
+        if len(order) > 1:
+            margin = float(score[first] - score[order[1]])
+        else:  # against the uniform answer
+            margin = WEIGHTS.of_entropy(rows) * (1 - float(entropies[first]))
+        strange = None
+        if first < len(best):
+            strange = _strangeness(likely, best[first], float(entropies[first]), rows)
+        return Identification(
+            "auto",
+            tuple(candidates[index] for index in order),
+            margin,
+            tuple(score.softmax(dim=0)[order].tolist()),
+            strange,
+        )
+
+
+def _strangeness(likely: Likely, index: int, entropy: float, rows: int) -> float:
+    entropies = torch.full_like(likely.likelihoods, entropy)
+    return float(strangeness(likely.evidence, likely.likelihoods, entropies, rows)[index])

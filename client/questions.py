@@ -16,12 +16,26 @@ class Question:
     """All of which a task has that may be the answer."""
     prefix: str | None = None
     """How its name begins."""
+    session: str | None = None
+    """A stream of rows of one task: those of earlier calls of the same session count as well."""
+    session_start: bool = False
+    """What it has gathered is forgotten first."""
+    session_end: bool = False
+    """It is forgotten afterwards."""
 
     @property
     def params(self) -> Mapping[str, str]:
         """As an address says it."""
         tags = ",".join(self.tags) or None
-        said = {"method": self.method, "top": self.top, "tags": tags, "prefix": self.prefix}
+        said = {
+            "method": self.method,
+            "top": self.top,
+            "tags": tags,
+            "prefix": self.prefix,
+            "session": self.session,
+            "session_start": "true" if self.session_start else None,
+            "session_end": "true" if self.session_end else None,
+        }
         return {name: str(value) for name, value in said.items() if value is not None}
 
 

@@ -34,6 +34,8 @@ class Inference:
     strangeness: float | None = None
     """How far the rows are from what it knows as its own, in standard deviations; None where it
     brought nothing to tell by. Only `predict` has it."""
+    rows: int | None = None
+    """How many it rests on: the call's, and those of its session before it."""
     candidates: tuple[Candidate, ...] = ()
     """The best few, best first; only `predict` has them."""
 

@@ -26,6 +26,8 @@ class Inference(Wire):
     """How the task was inferred."""
 
     method: Method
+    rows: int
+    """How many it rests on: the request's, and those of its session before it."""
     entropy_nats: float
     """Of the best candidate."""
     margin_nats: float

@@ -3,7 +3,7 @@
 from typing import Any, get_args
 
 from service.engine.inference.identification import Method
-from service.engine.inference.question import MOST_TOP
+from service.engine.inference.question import LONGEST_SESSION_NAME, MOST_TOP
 from service.schemas import TAGS_TEXT
 from service.settings import MAX_TIMEOUT_MS
 
@@ -57,6 +57,27 @@ _PER_ROW: dict[str, Any] = {
     "schema": {"type": "boolean", "default": False},
     "description": "Every row is a question of its own; JSON says it in the body.",
 }
+_SESSION: dict[str, Any] = {
+    "name": "session",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_SESSION_NAME},
+    "description": "Whose earlier rows count as well; JSON may say it in the body.",
+}
+_SESSION_START: dict[str, Any] = {
+    "name": "session_start",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "boolean", "default": False},
+    "description": "What the session has gathered is forgotten first.",
+}
+_SESSION_END: dict[str, Any] = {
+    "name": "session_end",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "boolean", "default": False},
+    "description": "It is forgotten after this answer.",
+}
 _HEADER_LENGTH: dict[str, Any] = {
     "name": "Inference-Header-Content-Length",
     "in": "header",
@@ -66,6 +87,17 @@ _HEADER_LENGTH: dict[str, Any] = {
 }
 
 PREDICT_PARAMETERS: dict[str, Any] = {
-    "parameters": [_TIMEOUT, _RAW_OUTPUT, _METHOD, _TOP, _PER_ROW, _TAGS, _PREFIX]
+    "parameters": [
+        _TIMEOUT,
+        _RAW_OUTPUT,
+        _METHOD,
+        _TOP,
+        _PER_ROW,
+        _TAGS,
+        _PREFIX,
+        _SESSION,
+        _SESSION_START,
+        _SESSION_END,
+    ]
 }
 INFER_PARAMETERS: dict[str, Any] = {"parameters": [_TIMEOUT, _HEADER_LENGTH]}

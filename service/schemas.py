@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from model_store.task_tags import MOST_TAGS, TAG
 from service.engine.inference.identification import Method
-from service.engine.inference.question import MOST_TOP
+from service.engine.inference.question import LONGEST_SESSION_NAME, MOST_TOP
 from service.open_inference.schemas import IndexRequest, InferRequest, LoadRequest
 
 
@@ -49,6 +49,15 @@ class QuestionFields(Wire):
     up to five of those that could not be ruled out at a glance."""
     per_row: bool = Field(default=False, strict=True)
     """Every row is a question of its own, rather than all together: the answer has `rows`."""
+    session: str | None = Field(
+        default=None, min_length=1, max_length=LONGEST_SESSION_NAME, strict=True
+    )
+    """A stream of rows of one task over several requests, under any name of the caller's own: the
+    rows of its earlier requests count as well. Not with `per_row`."""
+    session_start: bool = Field(default=False, strict=True)
+    """What the session has gathered is forgotten first."""
+    session_end: bool = Field(default=False, strict=True)
+    """It is forgotten after this answer."""
     candidates: CandidateFields = CandidateFields()
     """Left out, any task may be the answer."""
 

@@ -143,6 +143,14 @@ class Settings(BaseSettings):
     inference_cache_bytes: int = Field(default=4 * MEBIBYTE, ge=0)
     """What was found out about rows without a task, kept so that the same rows asked again need no
     search; all of it goes when any task changes. 0: nothing is kept."""
+    session_rows: int = Field(default=64, ge=1)
+    """Rows that a session's answers rest on: of its requests the last so many, each of which costs
+    what as many rows at once do."""
+    session_seconds: float = Field(default=300, gt=0, le=86_400)
+    """How long after its last request a session is forgotten."""
+    session_bytes: int = Field(default=64 * MEBIBYTE, ge=0)
+    """Rows of all sessions together; those asked for longest ago make room. 0: each request of a
+    session stands alone."""
     max_exhaustive_rows: int = Field(default=65_536, ge=0)
     """Rows times tasks that a request by `exhaustive` may take the entropy of; more are refused
     with 422."""
@@ -202,11 +210,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_what_never_fits(self) -> "Settings":
-        for name in ("max_queue_rows", "max_inference_queue_rows"):
-            if self.max_request_rows > getattr(self, name):
+        for most, room in (
+            ("max_request_rows", "max_queue_rows"),
+            ("max_request_rows", "max_inference_queue_rows"),
+            ("session_rows", "max_inference_queue_rows"),
+        ):
+            if getattr(self, most) > getattr(self, room):
                 raise ValueError(
-                    f"max_request_rows ({self.max_request_rows}) must not exceed "
-                    f"{name} ({getattr(self, name)})"
+                    f"{most} ({getattr(self, most)}) must not exceed {room} ({getattr(self, room)})"
                 )
         return self
 

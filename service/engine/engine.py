@@ -14,6 +14,7 @@ from service.engine.batches.batcher import Batcher
 from service.engine.inference.identification import named_methods
 from service.engine.inference.kept_answers import KeptAnswers
 from service.engine.inference.question_queue import QuestionLimits, QuestionQueue
+from service.engine.inference.sessions import SessionLimits, Sessions
 from service.engine.inference.task_identifier import SearchLimits, TaskIdentifier
 from service.engine.paths.exact_products import multiply_exactly
 from service.engine.paths.forward_pass import ForwardPass
@@ -51,6 +52,7 @@ class Engine:
     predictor: Predictor
     batcher: Batcher[Work]
     questions: QuestionQueue
+    sessions: Sessions
     planned: PlannedForward
     cache: ComposedCache
     pinned: PinnedTasks
@@ -86,6 +88,7 @@ class Engine:
     async def close(self) -> None:
         """Answer what waits, then end every thread and connection."""
         await self.questions.close()
+        self.sessions.close()
         await self.batcher.close()
         await self.follower.close()
         if self.fleet is not None:
@@ -142,6 +145,10 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         lambda: batcher.batches,
         telemetry,
     )
+    sessions = Sessions(
+        SessionLimits(settings.session_rows, settings.session_bytes, settings.session_seconds),
+        telemetry,
+    )
     registry = TaskRegistry(
         store,
         storing,
@@ -170,6 +177,7 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         ),
         questions,
         KeptAnswers(settings.inference_cache_bytes, telemetry.kept_answers),
+        sessions,
         settings.inference_margin_nats,
         settings.inference_false_acceptance,
         telemetry,
@@ -181,6 +189,7 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
         predictor,
         batcher,
         questions,
+        sessions,
         planned,
         cache,
         pinned,

@@ -19,6 +19,7 @@ from service.engine.inference.identification import Identification
 from service.engine.inference.kept_answers import KeptAnswers
 from service.engine.inference.question import Question
 from service.engine.inference.question_queue import QuestionQueue
+from service.engine.inference.sessions import Sessions
 from service.engine.inference.task_identifier import TaskIdentifier
 from service.engine.paths.planned_forward import PlannedForward, Work
 from service.engine.registry.entries import Rows, Terms
@@ -75,6 +76,7 @@ class Predictor:
         identifier: TaskIdentifier,
         questions: QuestionQueue,
         kept: KeptAnswers,
+        sessions: Sessions,
         margin_nats: float,
         false_acceptance: float,
         telemetry: Telemetry,
@@ -86,6 +88,7 @@ class Predictor:
         self._identifier = identifier
         self._questions = questions
         self._kept = kept
+        self._sessions = sessions
         self._margin_nats = margin_nats
         self._false_acceptance = false_acceptance
         self._telemetry = telemetry
@@ -178,18 +181,36 @@ class Predictor:
         if not tasks:
             raise UnknownTask(f"no task of {question.among} is registered, so none can be inferred")
         terms.charge(len(intensities))
-        every = self._registry.snapshot()
-        key = self._kept.key(intensities, (terms.tenant, question))
-        found = self._kept.find(key, every)
-        if found is None:
-            identify = partial(self._identified, tasks, intensities, question)
-            found = await self._questions.ask(identify, len(intensities), terms)
-            self._kept.keep(key, every, found)
-        elif terms.deadline <= time.monotonic():
-            raise self._late()
+        session, rows = question.session, intensities
+        if session is not None:
+            rows = self._sessions.with_earlier(terms.caller, session, intensities)
+        found = await self._found(tasks, rows, question, terms)
+        if session is not None:
+            self._sessions.add(terms.caller, session, intensities)
         if question.per_row:
             return Prediction(None, None, None, tuple(self._judged(one, 1) for one in found))
         return self._judged(found[0], len(intensities))
+
+    async def _found(
+        self,
+        tasks: tuple[RegisteredTask, ...],
+        rows: Rows,
+        question: Question,
+        terms: Terms,
+    ) -> tuple[Identification, ...]:
+        identify = partial(self._identified, tasks, rows, question)
+        if question.session is not None:
+            # Its rows are others each time, and would only displace what is asked again.
+            return await self._questions.ask(identify, len(rows), terms)
+        every = self._registry.snapshot()
+        key = self._kept.key(rows, (terms.tenant, question))
+        found = self._kept.find(key, every)
+        if found is None:
+            found = await self._questions.ask(identify, len(rows), terms)
+            self._kept.keep(key, every, found)
+        elif terms.deadline <= time.monotonic():
+            raise self._late()
+        return found
 
     def _identified(
         self, tasks: tuple[RegisteredTask, ...], intensities: Rows, question: Question
@@ -212,7 +233,9 @@ class Predictor:
             return Prediction(None, None, identification)
         self._telemetry.inference.labels("named").inc()
         best.task.count(rows)
-        return Prediction(best.task, best.logits[:, : len(best.task.classes)], identification)
+        # Earlier rows of a session stand before the request's own.
+        logits = best.logits[-rows:, : len(best.task.classes)]
+        return Prediction(best.task, logits, identification)
 
     async def _in_time(self, awaited: Awaitable[Result], terms: Terms) -> Result:
         if terms.deadline == inf:

@@ -17,6 +17,8 @@ def infer_answer(model_name: str, call: InferCall, prediction: Prediction) -> An
         parameter = answer.parameters[name]
         if isinstance(value, bool):
             parameter.bool_param = value
+        elif isinstance(value, int):
+            parameter.int64_param = value
         elif isinstance(value, str):
             parameter.string_param = value
         else:

@@ -5,7 +5,7 @@ from typing import Any
 
 from model_store.errors import UnknownTask
 from service.engine.engine import Engine
-from service.engine.inference.question import PLAIN_QUESTION
+from service.engine.inference.question import Question
 from service.engine.registry.entries import Terms
 from service.errors import InvalidInput
 from service.grpc_face.boundary import Answer
@@ -73,7 +73,7 @@ class Methods:
         version = request.model_version or None
         if task == AUTO:
             check_no_version(version)
-            prediction = await predictor.infer(call.rows, PLAIN_QUESTION, terms)
+            prediction = await predictor.infer(call.rows, Question(session=call.session), terms)
         else:
             prediction = await predictor.predict(task, call.rows, terms, version)
         return infer_answer(task, call, prediction)

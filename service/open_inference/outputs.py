@@ -50,6 +50,7 @@ def answer_parameters(prediction: Prediction) -> dict[str, str | float | bool]:
         return {}
     parameters: dict[str, Any] = {
         "method": identification.method,
+        "rows": identification.rows,
         "entropy_nats": identification.best.entropy_nats,
         "margin_nats": identification.margin_nats,
         "confidence": identification.confidence,

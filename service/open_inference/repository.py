@@ -16,7 +16,7 @@ from service.errors import StaysLoaded
 AUTO = "auto"
 """The name under which a model infers the task. The repository's index has it not."""
 
-EXTENSIONS = ("classification", "binary_tensor_data", "model_repository")
+EXTENSIONS = ("classification", "binary_tensor_data", "model_repository", "sequence")
 
 
 class IndexedModel(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from service.engine.inference.question import Session
 from service.engine.registry.entries import Rows
 from service.errors import InvalidInput, MalformedRequest
 from service.open_inference.tensors import (
@@ -20,6 +21,7 @@ from service.open_inference.tensors import (
     octets_of,
     refuse,
     rows_from_octets,
+    session_of,
     timeout_ms_of,
     wanted_output,
 )
@@ -41,6 +43,7 @@ class _Head(NamedTuple):
     row_count: int
     size: int | None
     data: object
+    session: Session | None
 
 
 def infer_call(
@@ -66,7 +69,7 @@ def infer_call(
                 f"binary_data_size says {head.size} bytes, {following} follow the JSON"
             )
         rows = rows_from_octets(body, json_bytes, head.datatype, head.row_count, row_length)
-    return InferCall(head.request_id, rows, head.outputs, head.timeout_ms)
+    return InferCall(head.request_id, rows, head.outputs, head.timeout_ms, head.session)
 
 
 def _head(content: bytes, row_length: int, max_rows: int) -> _Head:
@@ -95,14 +98,15 @@ def _head(content: bytes, row_length: int, max_rows: int) -> _Head:
         expected = octets_of(datatype, count, row_length)
         if type(size) is not int or size != expected:
             refuse("binary_data_size", f"{expected} for {datatype} {shape}", size)
-    # Others are clients' own, as a priority or a sequence, and change nothing here.
+    # Others are clients' own, as a priority, and change nothing here.
     parameters = document.get("parameters")
     if parameters is None:
         parameters = {}
     if not isinstance(parameters, dict):
         refuse("parameters", "an object", parameters)
     outputs, timeout_ms = _outputs(document, parameters), timeout_ms_of(parameters.get("timeout"))
-    return _Head(request_id, outputs, timeout_ms, datatype, count, size, tensor.get("data"))
+    data, session = tensor.get("data"), session_of(parameters)
+    return _Head(request_id, outputs, timeout_ms, datatype, count, size, data, session)
 
 
 _head_again = lru_cache(maxsize=1024)(_head)

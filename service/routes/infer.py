@@ -4,6 +4,7 @@ from functools import partial
 
 from service.connections.raw_calls import HEADER_LENGTH, RawCall, RawRequest, RawRoute
 from service.engine.engine import Engine
+from service.engine.inference.question import Question
 from service.open_inference.answer import infer_answer
 from service.open_inference.repository import AUTO, check_no_version
 from service.open_inference.request import infer_call
@@ -23,7 +24,8 @@ def infer_routes(engine: Engine, settings: Settings) -> tuple[RawRoute, RawRoute
         if task != AUTO:
             return RawCall(task, call.rows, answer, call.timeout_ms, version)
         check_no_version(version)
-        return RawCall(None, call.rows, answer, call.timeout_ms)
+        asked = Question(session=call.session)
+        return RawCall(None, call.rows, answer, call.timeout_ms, question=asked)
 
     return (
         RawRoute("/v2/models/{task}/infer", read),

@@ -70,7 +70,7 @@ def predict_router(engine: Engine, settings: Settings) -> APIRouter:
         named: Named = (None, None)
         if media == "application/json":
             body = parsed_body(await request.body(), PredictRequest)
-            named, asked = (body.task, body.version), question(body)
+            named, asked = (body.task, body.version), question(body, asked)
             rows = checked_rows(body.inputs, preprocessing.row_length, settings.max_request_rows)
         elif media in _PICTURES:
             pixels = settings.max_image_pixels

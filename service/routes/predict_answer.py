@@ -62,6 +62,7 @@ def _inference(identification: Identification, top: int, abstained: bool) -> Inf
     best = zip(identification.candidates[:top], identification.probabilities, strict=False)
     return Inference(
         method=identification.method,
+        rows=identification.rows,
         entropy_nats=identification.best.entropy_nats,
         margin_nats=identification.margin_nats,
         confidence=identification.confidence,

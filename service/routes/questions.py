@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from service.engine.inference.question import PLAIN_QUESTION, Question
+from service.engine.inference.question import PLAIN_QUESTION, Question, Session
 from service.engine.registry.selection import Selection
 from service.errors import InvalidInput
 from service.schemas import CandidateFields, QuestionFields
@@ -36,9 +36,23 @@ def question_of_query(said: Mapping[str, str]) -> Question:
     return question(asked.model_copy(update={"candidates": among}))
 
 
-def question(fields: QuestionFields) -> Question:
-    """The question that checked fields are."""
-    return Question(fields.method, fields.top, fields.per_row, selection(fields.candidates))
+def question(fields: QuestionFields, in_query: Question = PLAIN_QUESTION) -> Question:
+    """The question that checked fields are, with the query's session where they name none.
+
+    Raises `InvalidInput` where they exclude each other.
+    """
+    session = in_query.session
+    if fields.session is not None:
+        session = Session(fields.session)
+    if session is not None:
+        anew, last = session.anew or fields.session_start, session.last or fields.session_end
+        session = Session(session.name, anew, last)
+    if session is not None and fields.per_row:
+        raise InvalidInput(
+            "session: its rows are of one task together, and per_row asks about each by itself"
+        )
+    among = selection(fields.candidates)
+    return Question(fields.method, fields.top, fields.per_row, among, session)
 
 
 def selection(fields: CandidateFields) -> Selection:

@@ -29,6 +29,19 @@ class QuestionTelemetry:
             ("reason",),
             registry=registry,
         )
+        self.sessions = Gauge(
+            "impress_inference_sessions",
+            "Sessions whose earlier rows are kept.",
+            registry=registry,
+        )
+        self.sessions_ended = Counter(
+            "impress_inference_sessions_ended_total",
+            "Sessions that were forgotten, by why.",
+            ("reason",),
+            registry=registry,
+        )
 
+        for reason in ("expired", "displaced", "ended", "begun anew"):
+            self.sessions_ended.labels(reason)
         for reason in ("saturated", "late", "expired", "left", "closed"):
             self.refused.labels(reason)

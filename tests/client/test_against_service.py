@@ -7,6 +7,7 @@ from functools import partial
 from operator import methodcaller
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import numpy as np
@@ -60,6 +61,22 @@ def test_probabilities_are_the_services_own_for_every_class(ask: Ask, service_ur
     assert list(found.labels) == labels
     assert found.values == pytest.approx(probabilities, rel=1e-5)
     assert found.version == ask(service_url, lambda client: client.show("task-2")).version
+
+
+def test_rows_of_earlier_calls_of_a_session_count_as_well(ask: Ask, service_url: str) -> None:
+    name, count = uuid4().hex, len(ROWS)
+
+    def rows(start: bool = False, end: bool = False) -> int:
+        question = Question(session=name, session_start=start, session_end=end)
+        found = ask(service_url, lambda client: client.predict(ROWS, question=question))
+        assert len(found.labels) == count
+        gathered: int = found.inference.rows
+        return gathered
+
+    assert [rows(), rows()] == [count, 2 * count]
+    assert rows(end=True) == 3 * count
+    assert [rows(), rows(start=True)] == [count, count]
+    assert ask(service_url, lambda client: client.probabilities(ROWS)).inference.rows == count
 
 
 def test_the_most_probable_tasks_are_told_of_by_as_many_as_are_asked_for(

@@ -1,11 +1,13 @@
 """What may be asked of task inference through the routes, of tasks that know their inputs."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from model_store.network import FrozenNetwork
@@ -85,6 +87,9 @@ def test_a_query_asks_as_json_does(client: TestClient) -> None:
         ("method", "guess"),
         ("per_row", "maybe"),
         ("per_row", 7),
+        ("session", ""),
+        ("session", "x" * 129),
+        ("session_start", "maybe"),
     ],
 )
 def test_a_question_that_cannot_be_answered_is_refused_by_its_name(
@@ -298,3 +303,96 @@ def test_what_a_method_may_not_cost_is_refused(known_store: Store) -> None:
             answer = client.post("/v1/predict", json=body)
             assert answer.status_code == 422
             assert said in answer.json()["detail"]
+
+
+def test_rows_of_one_session_add_up_over_requests_in_whatever_way_they_come(
+    client: TestClient,
+) -> None:
+    rows, name = rows_of(3, 8), {"session": "camera 7"}
+    at_once = asked(client, rows)["inference"]
+    assert at_once["rows"] == 8
+    found = asked(client, rows[:1], **name, session_start=True)
+    assert found["inference"]["rows"] == 1
+    assert asked(client, rows[1:3], **name)["inference"]["rows"] == 3
+    raw = client.post("/v1/predict", params=name, content=rows[3:5].tobytes(), headers=RAW)
+    assert raw.json()["inference"]["rows"] == 5
+    assert len(raw.json()["predictions"]) == 2
+    by_query = client.post("/v1/predict", params=name, json={"inputs": rows[5:7].tolist()})
+    assert by_query.json()["inference"]["rows"] == 7
+    last = asked(client, rows[7:], **name, session_end=True)["inference"]
+    for number in ("rows", "confidence", "margin_nats", "strangeness", "entropy_nats"):
+        assert last[number] == pytest.approx(at_once[number], rel=1e-4)
+    assert asked(client, rows[:2], **name)["inference"]["rows"] == 2
+    client.post(
+        "/v1/predict",
+        params=name | {"session_start": "true"},
+        content=rows[:1].tobytes(),
+        headers=RAW,
+    )
+    assert asked(client, rows[:1], **name, session_end=True)["inference"]["rows"] == 2
+
+
+def test_picture_of_a_session_counts_as_a_row(client: TestClient) -> None:
+    content = io.BytesIO()
+    Image.fromarray((rows_of(1, 1) * 255).astype(np.uint8).reshape(4, 5)).save(content, "PNG")
+    for expected in (1, 2):
+        answer = client.post(
+            "/v1/predict?session=pictures",
+            content=content.getvalue(),
+            headers={"content-type": "image/png"},
+        )
+        assert answer.json()["inference"]["rows"] == expected
+
+
+@pytest.mark.parametrize("number", ["a stream", 17])
+def test_sequence_of_the_protocol_is_a_session(client: TestClient, number: object) -> None:
+    rows = rows_of(4, 3)
+
+    def infer(**parameters: object) -> int:
+        body = {
+            "inputs": [
+                {"name": "in", "shape": [1, 20], "datatype": "FP32", "data": rows[0].tolist()}
+            ],
+            "parameters": {"sequence_id": number, **parameters},
+        }
+        answer = client.post("/v2/models/auto/infer", json=body)
+        assert answer.status_code == 200, answer.text
+        count: int = answer.json()["parameters"]["rows"]
+        return count
+
+    assert [infer(), infer(), infer(sequence_start=True), infer(sequence_end=True)] == [1, 2, 1, 2]
+    assert infer(sequence_start=True, sequence_end=True) == 1
+    assert [infer(sequence_id=0), infer(sequence_id="")] == [1, 1]
+    assert "sequence" in client.get("/v2").json()["extensions"]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"sequence_id": 1.5},
+        {"sequence_id": True},
+        {"sequence_id": False},
+        {"sequence_id": "x" * 129},
+        {"sequence_id": 1, "sequence_start": 1},
+        {"sequence_id": 1, "sequence_end": "yes"},
+    ],
+)
+def test_sequence_that_is_none_is_refused(
+    client: TestClient, parameters: dict[str, object]
+) -> None:
+    tensor = {"name": "in", "shape": [1, 20], "datatype": "FP32", "data": [0.5] * 20}
+    body = {"inputs": [tensor], "parameters": parameters}
+    answer = client.post("/v2/models/auto/infer", json=body)
+    assert answer.status_code == 422
+    assert "sequence" in answer.json()["detail"]
+
+
+def test_session_and_rows_by_themselves_exclude_each_other(client: TestClient) -> None:
+    rows = rows_of(1, 2)
+    for answer in (
+        client.post("/v1/predict", json={"inputs": rows.tolist(), "session": "x", "per_row": True}),
+        client.post("/v1/predict?session=x&per_row=true", content=rows.tobytes(), headers=RAW),
+        client.post("/v1/predict?session=x", json={"inputs": rows.tolist(), "per_row": True}),
+    ):
+        assert answer.status_code == 422
+        assert answer.json()["detail"].startswith("session")

@@ -94,6 +94,16 @@ def test_other_number_types_versions_and_auto_are_understood(client: InferenceSe
     assert "entropy_nats" in parameters
 
 
+def test_sequence_gathers_rows_over_requests(client: InferenceServerClient) -> None:
+    def rows(**said: object) -> object:
+        answer = client.infer("auto", given(ROWS[:1], "FP32", binary=True), **said)
+        return answer.get_response()["parameters"]["rows"]
+
+    assert [rows(sequence_id="a", sequence_start=True), rows(sequence_id="a"), rows()] == [1, 2, 1]
+    assert [rows(sequence_id=7), rows(sequence_id=7, sequence_end=True)] == [1, 2]
+    assert rows(sequence_id=7) == 1
+
+
 def test_refusals_reach_the_client_in_words(client: InferenceServerClient) -> None:
     with pytest.raises(InferenceServerException, match="no task 'none'"):
         client.infer("none", given(ROWS, "FP32", binary=True))

@@ -190,6 +190,16 @@ def test_auto_says_how_it_found_the_task(
     assert parameters["entropy_nats"].double_param == pytest.approx(entropy)
 
 
+def test_sequence_gathers_rows_over_calls(client: InferenceServerClient) -> None:
+    def rows(**said: object) -> Any:
+        return client.infer("auto", given(ROWS[:1]), **said).get_response().parameters["rows"]
+
+    found = [rows(sequence_id="b"), rows(sequence_id="b", sequence_end=True), rows()]
+    assert [one.int64_param for one in found] == [1, 2, 1]
+    assert rows(sequence_id=8).int64_param == 1
+    assert rows(sequence_id=8).int64_param == 2
+
+
 TENSOR = {"name": "inputs", "shape": [3, 20], "datatype": "FP32"}
 TYPED = TENSOR | {"contents": {"fp32_contents": [0.5] * 60}}
 

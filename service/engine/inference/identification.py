@@ -48,6 +48,11 @@ class Identification:
         return self.candidates[0]
 
     @property
+    def rows(self) -> int:
+        """How many it rests on: those of the request, and those of its session before it."""
+        return len(self.best.logits)
+
+    @property
     def confidence(self) -> float:
         """How probable the best one is."""
         return self.probabilities[0]

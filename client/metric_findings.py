@@ -33,8 +33,20 @@ def _requests(samples: Samples) -> Iterator[Finding]:
     rejected = samples.by_label("impress_rejected_total", "reason")
     if answered < _ENOUGH:
         return
-    if rejected.get("saturated", 0) > _RARE * answered:
-        said = f"{rejected['saturated']:,.0f} of {answered:,.0f} requests found the queue full"
+    without_task = samples.by_label("impress_inference_refused_total", "reason").get("saturated", 0)
+    if without_task > _RARE * answered:
+        said = (
+            f"{without_task:,.0f} of {answered:,.0f} requests named no task and found their queue "
+            "full"
+        )
+        advice = (
+            "name the task where it is known, more replicas, or a larger INFERENCE_SHARE where "
+            "requests that name theirs may wait"
+        )
+        yield Finding("warning", "requests", said, advice)
+    named = rejected.get("saturated", 0) - without_task
+    if named > _RARE * answered:
+        said = f"{named:,.0f} of {answered:,.0f} requests found the queue full"
         advice = "more replicas, or a larger MAX_QUEUE_ROWS where waiting is better than refusing"
         yield Finding("warning", "requests", said, advice)
     late = rejected.get("late", 0) + rejected.get("expired", 0)

@@ -25,6 +25,11 @@ def redis_called(telemetry: Telemetry) -> None:
     telemetry.redis.errors.labels("get").inc(50)
 
 
+def searches_refused(telemetry: Telemetry) -> None:
+    telemetry.rejected.labels("saturated").inc(30)
+    telemetry.questions.refused.labels("saturated").inc(30)
+
+
 def cache_turned_over(telemetry: Telemetry) -> None:
     telemetry.cache_queries.labels("process").inc(1000)
     telemetry.cache_evictions.inc(900)
@@ -45,6 +50,10 @@ def mostly_abstained(telemetry: Telemetry) -> None:
         (
             lambda telemetry: telemetry.rejected.labels("saturated").inc(30),
             "warning", "30 of 1,000 requests found the queue full", "MAX_QUEUE_ROWS",
+        ),
+        (
+            searches_refused,
+            "warning", "30 of 1,000 requests named no task", "INFERENCE_SHARE",
         ),
         (
             lambda telemetry: telemetry.rejected.labels("expired").inc(30),

@@ -25,13 +25,22 @@ MOST_ROWS = 64
 """That coefficients are adapted to; more are answered by what the first so many led to."""
 
 
+def balance_of(rows: int, classes: int) -> float:
+    """How much the mean answer is to be spread over the classes, beside the entropy's weight of 1.
+
+    Without it, answers to inputs that changed run together into one class; but few rows need not be
+    of all classes.
+    """
+    return rows / (rows + classes)
+
+
 class Adapt:
     """Begins where *auto* ends: at its candidates' coefficients, weighed by how probable each is.
 
-    Some steps down the entropy of the answers (`masked_network.adaptation`); then the nearest
-    candidate is named, whose classes the answers are of, and which comes first. Margin and
-    probabilities stay those of *auto*, since no others are calibrated; how strange the rows are is
-    not asked, since a network is made for strangers.
+    Some steps down the entropy of the answers, while their mean stays spread over the classes
+    (`masked_network.adaptation`). Then the nearest candidate is named, whose classes the answers
+    are of, and which comes first. Margin and probabilities stay those of *auto*, since no others
+    are calibrated; how strange the rows are is not asked, since a network is made for strangers.
     """
 
     def __init__(self, network: FrozenNetwork, answers: OwnAnswers, auto: ByEvidence) -> None:
@@ -57,8 +66,14 @@ class Adapt:
             len(found.candidates[able[int(belief.argmax())]].task.classes),
             pooled_statistics(stack.statistics, belief),
         )
+        some = asked.inputs[:MOST_ROWS]
         adapted = adapted_coefficients(
-            self._backbone, network.weights, network.bank, start, asked.inputs[:MOST_ROWS]
+            self._backbone,
+            network.weights,
+            network.bank,
+            start,
+            some,
+            balance=balance_of(len(some), start.classes),
         )
         distances = (stack.coefficients - adapted).square().sum(dim=(1, 2))
         nearest = able[int(distances.argmin())]

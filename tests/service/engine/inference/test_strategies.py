@@ -12,7 +12,7 @@ from masked_network.composition import compose
 from masked_network.task_inference import entropy_nats, one_shot_scores, superfluous_logsumexp
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import KINDS
-from service.engine.inference.by_adapting import MOST_ROWS
+from service.engine.inference.by_adapting import MOST_ROWS, balance_of
 from service.engine.inference.identification import METHODS, Method
 from service.engine.inference.task_identifier import SearchLimits, TaskIdentifier
 from service.engine.registry.task_table import RegisteredTask
@@ -110,7 +110,12 @@ def test_adapt_answers_by_coefficients_that_are_surer_of_the_rows_and_names_the_
     assert found.best.task is auto.best.task is known[2]
     start = AdaptationStart(network.coefficients(known[2]), 4)
     adapted = adapted_coefficients(
-        network.backbone, network.weights, network.bank, start, inputs_of(network, rows[:MOST_ROWS])
+        network.backbone,
+        network.weights,
+        network.bank,
+        start,
+        inputs_of(network, rows[:MOST_ROWS]),
+        balance=balance_of(min(count, MOST_ROWS), 4),
     )
     assert np.allclose(found.best.logits, logits_by(network, adapted, rows), atol=1e-2)
     own = entropy_nats(torch.from_numpy(found.best.logits[:, :4])).mean()
@@ -119,6 +124,13 @@ def test_adapt_answers_by_coefficients_that_are_surer_of_the_rows_and_names_the_
     assert found.margin_nats == auto.margin_nats
     assert found.strangeness is None
     assert found.probabilities == auto.probabilities
+
+
+def test_adapting_to_more_rows_keeps_their_answers_the_more_apart() -> None:
+    assert balance_of(1, 9) == pytest.approx(0.1)
+    balances = [balance_of(rows, 9) for rows in range(1, 200)]
+    assert balances == sorted(balances)
+    assert max(balances) < 1
 
 
 def test_adapt_names_only_tasks_whose_coefficients_it_began_at(
@@ -154,6 +166,7 @@ def test_adapt_begins_between_tasks_that_are_alike(
         network.bank,
         AdaptationStart(start, 4),
         inputs_of(network, rows),
+        balance=balance_of(8, 4),
     )
     assert np.allclose(found.best.logits, logits_by(network, adapted, rows), atol=1e-3)
 

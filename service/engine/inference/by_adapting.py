@@ -58,12 +58,12 @@ class Adapt:
             )
         network = self._network
         stack = network.candidates([found.candidates[index].task for index in able])
-        belief = torch.tensor([found.probabilities[index] for index in able], device=network.device)
         # Where others take all that is probable, these are as good as each other.
-        belief = belief / belief.sum() if belief.sum() > 0 else belief + 1 / len(belief)
+        shares = torch.tensor([found.probabilities[index] for index in able]).clamp_min(1e-30)
+        belief = (shares / shares.sum()).to(network.device)
         start = AdaptationStart(
             torch.einsum("t,tlk->lk", belief, stack.coefficients),
-            len(found.candidates[able[int(belief.argmax())]].task.classes),
+            len(found.candidates[able[int(shares.argmax())]].task.classes),
             pooled_statistics(stack.statistics, belief),
         )
         some = asked.inputs[:MOST_ROWS]
@@ -76,7 +76,7 @@ class Adapt:
             balance=balance_of(len(some), start.classes),
         )
         distances = (stack.coefficients - adapted).square().sum(dim=(1, 2))
-        nearest = able[int(distances.argmin())]
+        nearest = able[int(distances.cpu().argmin())]
         task = found.candidates[nearest].task
         answer = answered(task, self._logits(adapted, start, asked.inputs))
         others = [index for index in range(len(found.candidates)) if index != nearest]

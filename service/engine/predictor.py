@@ -226,7 +226,7 @@ class Predictor:
         self._telemetry.inference_entropy.observe(
             best.entropy_nats, exemplar(task=best.task.task_id)
         )
-        most = most_strangeness(self._false_acceptance, len(best.logits))
+        most = most_strangeness(self._false_acceptance, identification.rows)
         strange = (identification.strangeness or 0.0) > most
         if strange or identification.margin_nats < self._margin_nats:
             self._telemetry.inference.labels("abstained").inc()

@@ -65,6 +65,19 @@ def test_a_tenants_task_hides_the_shared_one_of_its_name_from_it_alone(
         assert (answer["task"], answer["version"]) == ("task-0", expected)
 
 
+def test_session_is_gathered_by_the_keys_of_one_tenant_alone(
+    client: TestClient, keys: dict[str, Headers]
+) -> None:
+    def rows(key: str) -> int:
+        said = {"inputs": ROWS.tolist(), "session": "a stream"}
+        answer = client.post("/v1/predict", headers=keys[key], json=said)
+        gathered: int = answer.json()["inference"]["rows"]
+        return gathered
+
+    assert [rows(key) for key in ("acme", "narrow", "zeta", "predict", "slow")] == [2, 4, 2, 2, 2]
+    assert [rows(key) for key in ("zeta", "predict", "acme")] == [4, 4, 6]
+
+
 def test_no_answer_without_a_task_is_of_another_tenants(
     client: TestClient, keys: dict[str, Headers], tenants_store: Store
 ) -> None:

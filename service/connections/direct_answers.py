@@ -15,7 +15,8 @@ from service.access.rules import ASKING_SCOPES
 from service.connections.proxies import Proxies
 from service.connections.raw_calls import RawAnswer, RawRequest, RawRoute, is_raw
 from service.engine.batches.waiting import Outcome
-from service.engine.predictor import Begun, Prediction, Predictor
+from service.engine.prediction import Prediction
+from service.engine.predictor import Begun, Predictor
 from service.problems import CALLER_LEFT, problem_of
 from service.routes.terms import terms_said
 from service.watching.observer import Observer

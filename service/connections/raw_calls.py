@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.engine.inference.question import PLAIN_QUESTION, Question
-from service.engine.predictor import Prediction
+from service.engine.prediction import Prediction
 from service.engine.registry.entries import Rows
 
 OCTETS = b"application/octet-stream"

@@ -11,11 +11,7 @@ from model_store.network import FrozenNetwork
 from model_store.store import Store
 from service.engine.batches.admission import BatchLimits
 from service.engine.batches.batcher import Batcher
-from service.engine.inference.identification import named_methods
-from service.engine.inference.kept_answers import KeptAnswers
-from service.engine.inference.question_queue import QuestionLimits, QuestionQueue
-from service.engine.inference.sessions import SessionLimits, Sessions
-from service.engine.inference.task_identifier import SearchLimits, TaskIdentifier
+from service.engine.inference.unnamed_rows import UnnamedRows, unnamed_rows_of
 from service.engine.paths.exact_products import multiply_exactly
 from service.engine.paths.forward_pass import ForwardPass
 from service.engine.paths.measured_costs import measured_costs
@@ -51,8 +47,7 @@ class Engine:
     registry: TaskRegistry
     predictor: Predictor
     batcher: Batcher[Work]
-    questions: QuestionQueue
-    sessions: Sessions
+    unnamed: UnnamedRows
     planned: PlannedForward
     cache: ComposedCache
     pinned: PinnedTasks
@@ -87,8 +82,7 @@ class Engine:
 
     async def close(self) -> None:
         """Answer what waits, then end every thread and connection."""
-        await self.questions.close()
-        self.sessions.close()
+        await self.unnamed.close()
         await self.batcher.close()
         await self.follower.close()
         if self.fleet is not None:
@@ -139,16 +133,6 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
     planner = Planner(costs, settings.forward_path)
     planned = parts.forward(planner, forward, compose, mixed, telemetry)
     batcher = parts.batcher(planned, forwarding, limits, telemetry)
-    questions = QuestionQueue(
-        identifying,
-        QuestionLimits(settings.max_inference_queue_rows, settings.inference_share),
-        lambda: batcher.batches,
-        telemetry,
-    )
-    sessions = Sessions(
-        SessionLimits(settings.session_rows, settings.session_bytes, settings.session_seconds),
-        telemetry,
-    )
     registry = TaskRegistry(
         store,
         storing,
@@ -161,35 +145,17 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
     follower = Follower(
         registry, settings.reconcile_seconds, settings.stale_seconds, telemetry.following
     )
-    predictor = parts.predictor(
-        registry,
-        cache,
-        planned,
-        batcher,
-        TaskIdentifier(
-            network,
-            SearchLimits(
-                settings.inference_shortlist,
-                settings.max_exhaustive_rows,
-                settings.inference_lists_bytes,
-                named_methods(settings.inference_methods),
-            ),
-        ),
-        questions,
-        KeptAnswers(settings.inference_cache_bytes, telemetry.kept_answers),
-        sessions,
-        settings.inference_margin_nats,
-        settings.inference_false_acceptance,
-        telemetry,
+    unnamed = unnamed_rows_of(
+        settings, network, registry, identifying, lambda: batcher.batches, telemetry
     )
+    predictor = parts.predictor(registry, cache, planned, batcher, unnamed, telemetry)
     executors = (forwarding, composing, identifying, storing)
     return Engine(
         network,
         registry,
         predictor,
         batcher,
-        questions,
-        sessions,
+        unnamed,
         planned,
         cache,
         pinned,

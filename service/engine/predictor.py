@@ -4,56 +4,23 @@ import asyncio
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from functools import partial
 from math import inf
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from masked_network.false_acceptance import most_strangeness
-from model_store.errors import UnknownTask
 from service.engine.batches.batcher import Batcher
 from service.engine.batches.waiting import Outcome, Waiter, Waiting
-from service.engine.inference.identification import Identification
-from service.engine.inference.kept_answers import KeptAnswers
 from service.engine.inference.question import Question
-from service.engine.inference.question_queue import QuestionQueue
-from service.engine.inference.sessions import Sessions
-from service.engine.inference.task_identifier import TaskIdentifier
+from service.engine.inference.unnamed_rows import UnnamedRows
 from service.engine.paths.planned_forward import PlannedForward, Work
+from service.engine.prediction import Prediction
 from service.engine.registry.entries import Rows, Terms
 from service.engine.registry.registry import TaskRegistry
 from service.engine.registry.task_table import RegisteredTask
 from service.engine.tiers.composed_cache import ComposedCache
 from service.errors import DeadlinePassed
-from service.watching.exemplars import exemplar
 from service.watching.telemetry import Telemetry
 
 Result = TypeVar("Result")
-
-
-class Prediction(NamedTuple):
-    """Logits `[n, C]` of the task that answered; no task and no logits where it abstained.
-
-    Where every row was a question of its own there is one in `each` for every row, and nothing
-    else.
-    """
-
-    task: RegisteredTask | None
-    logits: NDArray[np.float32] | None
-    identification: Identification | None = None
-    each: tuple["Prediction", ...] = ()
-
-    @property
-    def probabilities(self) -> NDArray[np.float32] | None:
-        """Softmax of the logits, `[n, C]`."""
-        if self.logits is None:
-            return None
-        # The reductions themselves: the methods around them cost as much again on one row.
-        shifted = np.exp(self.logits - np.maximum.reduce(self.logits, axis=1, keepdims=True))
-        shifted /= np.add.reduce(shifted, axis=1, keepdims=True)
-        return shifted
 
 
 @dataclass(slots=True)
@@ -73,24 +40,14 @@ class Predictor:
         cache: ComposedCache,
         planned: PlannedForward,
         batcher: Batcher[Work],
-        identifier: TaskIdentifier,
-        questions: QuestionQueue,
-        kept: KeptAnswers,
-        sessions: Sessions,
-        margin_nats: float,
-        false_acceptance: float,
+        unnamed: UnnamedRows,
         telemetry: Telemetry,
     ) -> None:
         self._registry = registry
         self._cache = cache
         self._planned = planned
         self._batcher = batcher
-        self._identifier = identifier
-        self._questions = questions
-        self._kept = kept
-        self._sessions = sessions
-        self._margin_nats = margin_nats
-        self._false_acceptance = false_acceptance
+        self._unnamed = unnamed
         self._telemetry = telemetry
 
     async def predict(
@@ -172,70 +129,8 @@ class Predictor:
             cache.compose_soon(planned.wanted.popleft())
 
     async def infer(self, intensities: Rows, question: Question, terms: Terms) -> Prediction:
-        """Name the task that all rows belong to, or each of them, and predict with it, or abstain.
-
-        Of the tasks that the caller sees and asks about. Raises `UnknownTask` where there is none,
-        `QuotaExceeded`, and what `QuestionQueue.ask` raises.
-        """
-        tasks = self._registry.visible.selected(terms.tenant, question.among)
-        if not tasks:
-            raise UnknownTask(f"no task of {question.among} is registered, so none can be inferred")
-        terms.charge(len(intensities))
-        session, rows = question.session, intensities
-        if session is not None:
-            rows = self._sessions.with_earlier(terms.caller, session, intensities)
-        found = await self._found(tasks, rows, question, terms)
-        if session is not None:
-            self._sessions.add(terms.caller, session, intensities)
-        if question.per_row:
-            return Prediction(None, None, None, tuple(self._judged(one, 1) for one in found))
-        return self._judged(found[0], len(intensities))
-
-    async def _found(
-        self,
-        tasks: tuple[RegisteredTask, ...],
-        rows: Rows,
-        question: Question,
-        terms: Terms,
-    ) -> tuple[Identification, ...]:
-        identify = partial(self._identified, tasks, rows, question)
-        if question.session is not None:
-            # Its rows are others each time, and would only displace what is asked again.
-            return await self._questions.ask(identify, len(rows), terms)
-        every = self._registry.snapshot()
-        key = self._kept.key(rows, (terms.tenant, question))
-        found = self._kept.find(key, every)
-        if found is None:
-            found = await self._questions.ask(identify, len(rows), terms)
-            self._kept.keep(key, every, found)
-        elif terms.deadline <= time.monotonic():
-            raise self._late()
-        return found
-
-    def _identified(
-        self, tasks: tuple[RegisteredTask, ...], intensities: Rows, question: Question
-    ) -> tuple[Identification, ...]:
-        identifier = self._identifier
-        if question.per_row:
-            return identifier.identify_each(tasks, intensities, question.method, question.top)
-        return (identifier.identify(tasks, intensities, question.method, question.top),)
-
-    def _judged(self, identification: Identification, rows: int) -> Prediction:
-        """The prediction of what was found, unless that is not convincing."""
-        best = identification.best
-        self._telemetry.inference_entropy.observe(
-            best.entropy_nats, exemplar(task=best.task.task_id)
-        )
-        most = most_strangeness(self._false_acceptance, identification.rows)
-        strange = (identification.strangeness or 0.0) > most
-        if strange or identification.margin_nats < self._margin_nats:
-            self._telemetry.inference.labels("abstained").inc()
-            return Prediction(None, None, identification)
-        self._telemetry.inference.labels("named").inc()
-        best.task.count(rows)
-        # Earlier rows of a session stand before the request's own.
-        logits = best.logits[-rows:, : len(best.task.classes)]
-        return Prediction(best.task, logits, identification)
+        """Predictions of rows that came without a task: `UnnamedRows.predict`."""
+        return await self._unnamed.predict(intensities, question, terms)
 
     async def _in_time(self, awaited: Awaitable[Result], terms: Terms) -> Result:
         if terms.deadline == inf:
@@ -246,8 +141,7 @@ class Predictor:
         except TimeoutError:
             if not timeout.expired():
                 raise
-            raise self._late() from None
-
-    def _late(self) -> DeadlinePassed:
-        self._telemetry.rejected.labels("expired").inc()
-        return DeadlinePassed("the request's time was over before its answer was there")
+            self._telemetry.rejected.labels("expired").inc()
+            raise DeadlinePassed(
+                "the request's time was over before its answer was there"
+            ) from None

@@ -12,7 +12,8 @@ from model_store.task_artifact import TaskTensors
 from service.engine.batches.batcher import Batcher
 from service.engine.inference.question import Question
 from service.engine.paths.planned_forward import PlannedForward, Work
-from service.engine.predictor import Prediction, Predictor
+from service.engine.prediction import Prediction
+from service.engine.predictor import Predictor
 from service.engine.registry.entries import Answer, Entry, Rows, Terms
 from service.engine.registry.task_table import RegisteredTask
 from service.engine.tiers.composed_cache import ComposedCache

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.engine.predictor import Prediction
+from service.engine.prediction import Prediction
 from service.grpc_face.messages import MESSAGES
 from service.open_inference.outputs import answer_parameters, octets, output_tensor
 from service.open_inference.tensors import InferCall

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from service.connections.raw_calls import HEADER_LENGTH, OCTETS, RawAnswer
-from service.engine.predictor import Prediction
+from service.engine.prediction import Prediction
 from service.open_inference.outputs import answer_parameters, octets, output_tensor
 from service.open_inference.tensors import InferCall
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine.predictor import Prediction
+from service.engine.prediction import Prediction
 from service.open_inference.tensors import WantedOutput
 
 Values: TypeAlias = "list[str] | NDArray[np.float32]"

@@ -2,7 +2,7 @@
 
 from service.engine.inference.identification import Identification
 from service.engine.inference.question import Question
-from service.engine.predictor import Prediction
+from service.engine.prediction import Prediction
 from service.prediction_schemas import (
     CandidateTask,
     EachRowResponse,

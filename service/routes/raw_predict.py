@@ -8,7 +8,7 @@ import numpy as np
 from service.connections.raw_calls import OCTETS, RawAnswer, RawCall, RawRequest, RawRoute
 from service.engine.engine import Engine
 from service.engine.inference.question import Question
-from service.engine.predictor import Prediction
+from service.engine.prediction import Prediction
 from service.errors import InvalidInput
 from service.routes.predict import check_has_task
 from service.routes.predict_answer import predict_answer

@@ -231,7 +231,7 @@ async def test_search_that_is_held_up_never_holds_up_a_plain_prediction(engine: 
         held.set()
         go_on.wait()
 
-    holding = asyncio.create_task(engine.questions.ask(hold, 1, terms))
+    holding = asyncio.create_task(engine.unnamed.questions.ask(hold, 1, terms))
     infer = engine.predictor.infer
     searches = [asyncio.create_task(infer(rows, PLAIN_QUESTION, terms)) for _ in range(5)]
     await asyncio.to_thread(held.wait)

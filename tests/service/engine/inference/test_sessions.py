@@ -16,7 +16,7 @@ from service.engine.engine import build_engine
 from service.engine.inference.identification import Identification
 from service.engine.inference.question import Question, Session
 from service.engine.inference.sessions import SessionLimits, Sessions
-from service.engine.predictor import Prediction
+from service.engine.prediction import Prediction
 from service.engine.registry.entries import Rows, Terms
 from service.errors import Saturated
 from service.settings import Settings
@@ -264,7 +264,7 @@ def test_rows_of_a_request_that_was_refused_do_not_count(known_store: Store) -> 
     rows = rows_of(1, 4)
 
     async def fill_and_ask() -> None:
-        holding = service.engine.questions.ask(go_on.wait, 1, Terms("another"))
+        holding = service.engine.unnamed.questions.ask(go_on.wait, 1, Terms("another"))
         under_way = asyncio.create_task(holding)
         await asyncio.sleep(0)
         waiting = asyncio.create_task(service.infer(rows))

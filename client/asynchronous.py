@@ -103,12 +103,12 @@ class AsyncClient:
         task: str | None = None,
         version: str | None = None,
         *,
+        question: Question = PLAIN_QUESTION,
         timeout_seconds: float | None = None,
     ) -> Probabilities:
         """Every class's probability for each row, in binary both ways."""
-        return await self._sent(
-            prediction_calls.probabilities(rows, task, version), timeout_seconds
-        )
+        call = prediction_calls.probabilities(rows, task, version, question)
+        return await self._sent(call, timeout_seconds)
 
     async def row_length(self) -> int:
         """How many numbers a row has, whatever its task."""

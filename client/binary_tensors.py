@@ -17,7 +17,9 @@ from client.results import Floats
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
 
-def encoded(rows: Floats, outputs: Sequence[str]) -> tuple[bytes, Mapping[str, str]]:
+def encoded(
+    rows: Floats, outputs: Sequence[str], parameters: Mapping[str, str | bool] | None = None
+) -> tuple[bytes, Mapping[str, str]]:
     """Body and headers of a request for these outputs, as raw bytes. `rows` is `[n, d]`."""
     tensor = {
         "name": "inputs",
@@ -25,10 +27,12 @@ def encoded(rows: Floats, outputs: Sequence[str]) -> tuple[bytes, Mapping[str, s
         "datatype": "FP32",
         "parameters": {"binary_data_size": rows.nbytes},
     }
-    document = {
+    document: dict[str, Any] = {
         "inputs": [tensor],
         "outputs": [{"name": name, "parameters": {"binary_data": True}} for name in outputs],
     }
+    if parameters:
+        document["parameters"] = dict(parameters)
     head = json.dumps(document).encode()
     headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(head))}
     return head + rows.tobytes(), headers

@@ -106,10 +106,12 @@ class Client:
         task: str | None = None,
         version: str | None = None,
         *,
+        question: Question = PLAIN_QUESTION,
         timeout_seconds: float | None = None,
     ) -> Probabilities:
         """Every class's probability for each row, in binary both ways."""
-        return self._sent(prediction_calls.probabilities(rows, task, version), timeout_seconds)
+        call = prediction_calls.probabilities(rows, task, version, question)
+        return self._sent(call, timeout_seconds)
 
     def row_length(self) -> int:
         """How many numbers a row has, whatever its task."""

@@ -132,12 +132,16 @@ def _taken_for_others(rows: Floats, found: int) -> InvalidInput:
 
 
 def probabilities(
-    rows: RowsLike, task: str | None, version: str | None = None
+    rows: RowsLike,
+    task: str | None,
+    version: str | None = None,
+    question: Question = PLAIN_QUESTION,
 ) -> Call[Probabilities]:
     """Every class's probability for each row, in binary both ways."""
     _check_has_task(version, task)
     given = rows_of(rows)
-    content, headers = encoded(given, ("probabilities", "labels"))
+    parameters = question.parameters if task is None else None
+    content, headers = encoded(given, ("probabilities", "labels"), parameters)
     model = _INFERRED if task is None else quote(named(task), safe="")
 
     def read(response: httpx2.Response) -> Probabilities:

@@ -38,6 +38,17 @@ class Question:
         }
         return {name: str(value) for name, value in said.items() if value is not None}
 
+    @property
+    def parameters(self) -> Mapping[str, str | bool]:
+        """As the Open Inference Protocol says it, which has no words for `top`."""
+        names = {"method": "method", "tags": "tags", "prefix": "prefix", "session": "sequence_id"}
+        said = self.params
+        found: dict[str, str | bool] = {
+            other: said[name] for name, other in names.items() if name in said
+        }
+        ends = {"sequence_start": self.session_start, "sequence_end": self.session_end}
+        return found | {name: True for name, value in ends.items() if value}
+
 
 PLAIN_QUESTION = Question()
 """Whatever is usual."""

@@ -33,7 +33,7 @@ class Inference:
     """How probable the best candidate is."""
     strangeness: float | None = None
     """How far the rows are from what it knows as its own, in standard deviations; None where it
-    brought nothing to tell by. Only `predict` has it."""
+    brought nothing to tell by."""
     rows: int | None = None
     """How many it rests on: the call's, and those of its session before it."""
     candidates: tuple[Candidate, ...] = ()

@@ -6,16 +6,15 @@ import numpy as np
 
 from service.engine.registry.entries import Rows
 from service.errors import InvalidInput
+from service.open_inference.questions import QUESTION
 from service.open_inference.tensors import (
     EVERY_OUTPUT,
-    SEQUENCE,
     InferCall,
     checked_count,
     each_once,
     octets_of,
     refuse,
     rows_from_octets,
-    session_of,
     timeout_ms_of,
     wanted_output,
 )
@@ -47,7 +46,7 @@ def infer_call(request: Any, row_length: int, max_rows: int) -> InferCall:
         _rows(request.inputs[0], request.raw_input_contents, row_length, max_rows),
         _outputs(request.outputs) if request.outputs else EVERY_OUTPUT[True],
         timeout_ms_of(timeout),
-        session_of({name: _value(parameters[name]) for name in SEQUENCE if name in parameters}),
+        {name: _value(parameters[name]) for name in QUESTION if name in parameters},
     )
 
 

@@ -5,13 +5,13 @@ from typing import Any
 
 from model_store.errors import UnknownTask
 from service.engine.engine import Engine
-from service.engine.inference.question import Question
 from service.engine.registry.entries import Terms
 from service.errors import InvalidInput
 from service.grpc_face.boundary import Answer
 from service.grpc_face.infer_answer import infer_answer
 from service.grpc_face.infer_request import infer_call
 from service.grpc_face.messages import MESSAGES
+from service.open_inference.questions import question_of
 from service.open_inference.repository import AUTO, ModelRepository, check_no_version
 from service.readiness import Readiness, why_unready
 from service.settings import Settings
@@ -73,7 +73,7 @@ class Methods:
         version = request.model_version or None
         if task == AUTO:
             check_no_version(version)
-            prediction = await predictor.infer(call.rows, Question(session=call.session), terms)
+            prediction = await predictor.infer(call.rows, question_of(call.asked), terms)
         else:
             prediction = await predictor.predict(task, call.rows, terms, version)
         return infer_answer(task, call, prediction)

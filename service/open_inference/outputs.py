@@ -56,6 +56,8 @@ def answer_parameters(prediction: Prediction) -> dict[str, str | float | bool]:
         "confidence": identification.confidence,
         "abstained": prediction.task is None,
     }
+    if identification.strangeness is not None:
+        parameters["strangeness"] = identification.strangeness
     if prediction.task is not None:
         parameters["task"] = prediction.task.name
     return parameters

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from service.engine.inference.question import Session
 from service.engine.registry.entries import Rows
 from service.errors import InvalidInput, MalformedRequest
+from service.open_inference.questions import QUESTION
 from service.open_inference.tensors import (
     EVERY_OUTPUT,
     InferCall,
@@ -21,7 +21,6 @@ from service.open_inference.tensors import (
     octets_of,
     refuse,
     rows_from_octets,
-    session_of,
     timeout_ms_of,
     wanted_output,
 )
@@ -43,7 +42,8 @@ class _Head(NamedTuple):
     row_count: int
     size: int | None
     data: object
-    session: Session | None
+    asked: dict[str, object]
+    """Of task inference, unchecked."""
 
 
 def infer_call(
@@ -69,7 +69,7 @@ def infer_call(
                 f"binary_data_size says {head.size} bytes, {following} follow the JSON"
             )
         rows = rows_from_octets(body, json_bytes, head.datatype, head.row_count, row_length)
-    return InferCall(head.request_id, rows, head.outputs, head.timeout_ms, head.session)
+    return InferCall(head.request_id, rows, head.outputs, head.timeout_ms, head.asked)
 
 
 def _head(content: bytes, row_length: int, max_rows: int) -> _Head:
@@ -105,8 +105,9 @@ def _head(content: bytes, row_length: int, max_rows: int) -> _Head:
     if not isinstance(parameters, dict):
         refuse("parameters", "an object", parameters)
     outputs, timeout_ms = _outputs(document, parameters), timeout_ms_of(parameters.get("timeout"))
-    data, session = tensor.get("data"), session_of(parameters)
-    return _Head(request_id, outputs, timeout_ms, datatype, count, size, data, session)
+    asked = {name: parameters[name] for name in QUESTION if name in parameters}
+    data = tensor.get("data")
+    return _Head(request_id, outputs, timeout_ms, datatype, count, size, data, asked)
 
 
 _head_again = lru_cache(maxsize=1024)(_head)

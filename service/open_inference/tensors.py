@@ -4,13 +4,12 @@ No number is believed before it is checked against the others, and nothing is al
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from service.engine.inference.question import LONGEST_SESSION_NAME, Session
 from service.engine.registry.entries import Rows
 from service.errors import InvalidInput
 from service.rows import finite_fp32
@@ -33,9 +32,6 @@ DATATYPES: dict[str, np.dtype[Any]] = {
     "UINT64": np.dtype("<u8"),
 }
 """What rows may come as; numbers are taken as they are, so 255 is not 1."""
-
-SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
-"""Parameters of a request that is one of several."""
 
 _MOST_DIMENSIONS = 8
 
@@ -62,8 +58,8 @@ class InferCall:
     rows: Rows
     outputs: tuple[WantedOutput, ...]
     timeout_ms: float | None = None
-    session: Session | None = None
-    """The request's sequence; of meaning where the task is inferred."""
+    asked: Mapping[str, object] = field(default_factory=dict)
+    """Parameters of meaning where the task is inferred, unchecked."""
 
 
 def refuse(where: str, expected: str, got: object) -> NoReturn:
@@ -131,23 +127,3 @@ def timeout_ms_of(microseconds: object) -> float | None:
     if type(microseconds) is not int or microseconds < 0:
         refuse("parameters.timeout", "microseconds", microseconds)
     return min(microseconds / 1000, MAX_TIMEOUT_MS)
-
-
-def session_of(parameters: Mapping[str, object]) -> Session | None:
-    """The protocol's sequence in a request's parameters; id 0 and an empty one are none.
-
-    Raises `InvalidInput`.
-    """
-    number, start, end = SEQUENCE
-    said = parameters.get(number)
-    if said is None or (said in (0, "") and said is not False):
-        return None
-    if isinstance(said, bool) or not isinstance(said, int | str):
-        refuse("parameters.sequence_id", "a number or a string", said)
-    name = str(said)
-    if len(name) > LONGEST_SESSION_NAME:
-        refuse("parameters.sequence_id", f"{LONGEST_SESSION_NAME} characters at most", name)
-    ends = [parameters.get(name, False) for name in (start, end)]
-    if not all(isinstance(one, bool) for one in ends):
-        refuse("parameters", "sequence_start and sequence_end of true or false", ends)
-    return Session(name, *map(bool, ends))

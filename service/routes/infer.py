@@ -4,8 +4,8 @@ from functools import partial
 
 from service.connections.raw_calls import HEADER_LENGTH, RawCall, RawRequest, RawRoute
 from service.engine.engine import Engine
-from service.engine.inference.question import Question
 from service.open_inference.answer import infer_answer
+from service.open_inference.questions import question_of
 from service.open_inference.repository import AUTO, check_no_version
 from service.open_inference.request import infer_call
 from service.settings import Settings
@@ -24,7 +24,7 @@ def infer_routes(engine: Engine, settings: Settings) -> tuple[RawRoute, RawRoute
         if task != AUTO:
             return RawCall(task, call.rows, answer, call.timeout_ms, version)
         check_no_version(version)
-        asked = Question(session=call.session)
+        asked = question_of(call.asked)
         return RawCall(None, call.rows, answer, call.timeout_ms, question=asked)
 
     return (

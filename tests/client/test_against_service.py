@@ -197,6 +197,9 @@ def test_a_task_is_pushed_with_tags_listed_by_them_and_asked_among_them(
     assert [(task.task, task.tags) for task in page.tasks] == [("mine-1", ("day", "site:x"))]
     question = Question(tags=["site:x"], method="exhaustive")
     found = ask(service_url, lambda client: client.predict(ROWS, question=question))
+    every = ask(service_url, lambda client: client.probabilities(ROWS, question=question))
+    assert (every.task, every.inference.method) == (found.task, "exhaustive")
+    assert every.inference.confidence == found.inference.confidence == 1
     assert [one.task for one in found.inference.candidates] == ["mine-1"]
     ask(service_url, lambda client: client.delete("mine-1"))
     assert ask(service_url, lambda client: client.page(tags=["day"])).tasks == ()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
 from PIL import Image
@@ -396,3 +397,28 @@ def test_session_and_rows_by_themselves_exclude_each_other(client: TestClient) -
     ):
         assert answer.status_code == 422
         assert answer.json()["detail"].startswith("session")
+
+
+def test_parameters_of_the_protocol_ask_as_json_does(client: TestClient) -> None:
+    rows = rows_of(6, 4)
+
+    def infer(model: str, **parameters: object) -> httpx2.Response:
+        tensor = {"name": "in", "shape": [4, 20], "datatype": "FP32", "data": rows.tolist()}
+        return client.post(
+            f"/v2/models/{model}/infer", json={"inputs": [tensor], "parameters": parameters}
+        )
+
+    expected = asked(client, rows, candidates={"tags": ["even", "half:1"], "prefix": "known"})
+    found = infer("auto", tags="half:1,even", prefix="known").json()["parameters"]
+    for name in ("confidence", "strangeness", "margin_nats"):
+        assert found[name] == pytest.approx(expected["inference"][name])
+    assert found["task"] == expected["task"] == "known-6"
+    assert infer("auto", method="exhaustive").json()["parameters"]["method"] == "exhaustive"
+    assert infer("auto", tags="odd").json()["parameters"]["abstained"] is True
+    assert infer("auto", tags="none").status_code == 404
+    for wrong in ({"tags": 7}, {"tags": "a b"}, {"prefix": "x" * 129}, {"method": "guess"}):
+        answer = infer("auto", **wrong)
+        assert answer.status_code == 422
+        assert f"parameters.{next(iter(wrong))}" in answer.json()["detail"]
+        # Where a task is named they are a client's own, and change nothing.
+        assert infer("known-6", **wrong).status_code == 200

@@ -190,6 +190,17 @@ def test_auto_says_how_it_found_the_task(
     assert parameters["entropy_nats"].double_param == pytest.approx(entropy)
 
 
+def test_auto_searches_as_parameters_say(client: InferenceServerClient) -> None:
+    said = {"method": "exhaustive", "prefix": "mask"}
+    parameters = client.infer("auto", given(ROWS), parameters=said).get_response().parameters
+    assert parameters["method"].string_param == "exhaustive"
+    assert parameters["confidence"].double_param == 1
+    with pytest.raises(InferenceServerException, match="the tags night"):
+        client.infer("auto", given(ROWS), parameters={"tags": "night"})
+    with pytest.raises(InferenceServerException, match=r"parameters\.tags"):
+        client.infer("auto", given(ROWS), parameters={"tags": "a b"})
+
+
 def test_sequence_gathers_rows_over_calls(client: InferenceServerClient) -> None:
     def rows(**said: object) -> Any:
         return client.infer("auto", given(ROWS[:1]), **said).get_response().parameters["rows"]

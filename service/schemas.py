@@ -86,7 +86,8 @@ class ArtifactJson(Wire):
     """A task artifact in JSON: the fields that the safetensors file has."""
 
     record: dict[str, Any]
-    """Its version, classes and `made_for`, and `held_out` and `provenance` where they are known."""
+    """Its version, classes and `made_for`; `held_out` and `provenance` where they are known, `tags`
+    where it has any."""
     tensors: dict[str, TensorJson]
 
 

@@ -199,6 +199,10 @@ def wrong_record(draw: random.Random, good: TaskArtifact) -> Upload:
             {"provenance": {"a": 10**30}},
             {"provenance": {str(one): one for one in range(100)}},
             {"path": "/etc/passwd"},
+            {"tags": ["b", "a"]},
+            {"tags": ["\x1b[31m" + other]},
+            {"tags": ["../" + other]},
+            {"tags": [str(one) for one in range(100, 117)]},
         ]
     )
     text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -4,6 +4,7 @@ Any bytes of the right length are some evidence: nothing in it can be infinite o
 """
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import torch
@@ -107,15 +108,26 @@ def _gaussians(packed: Tensor, count: int) -> InputGaussians:
     deviation = (deviations * _STEP + _LOWEST).exp()
     pairs = count * (count - 1) // 2
     exact = unpack_levels(levels.contiguous(), 4, pairs).to(torch.float32) - _MIDDLE
-    below = torch.tril_indices(count, count, -1)
-    regressions = torch.zeros(len(packed), count, count)
-    regressions[:, below[0], below[1]] = exact * (step * _STEP + _LOWEST).exp()
+    sized = torch.zeros(len(packed), pairs + 1)
+    torch.mul(exact, (step * _STEP + _LOWEST).exp(), out=sized[:, :pairs])
+    # Chosen by place, what is not below the diagonal by that of a zero: to write to places is slow.
+    regressions = sized.index_select(1, _places_of_pairs(count)).view(-1, count, count)
     return InputGaussians(
         (means.to(torch.float32) - 128) * _MEAN_STEP * deviation,
         deviation,
         (precisions * _STEP + _LOWEST_PRECISION).exp(),
         regressions,
     )
+
+
+@cache
+def _places_of_pairs(count: int) -> Tensor:
+    """Of each entry of a matrix, row by row, which pair it is; the one after the last for none."""
+    pairs = count * (count - 1) // 2
+    places = torch.full((count, count), pairs)
+    below = torch.tril_indices(count, count, -1)
+    places[below[0], below[1]] = torch.arange(pairs)
+    return places.flatten()
 
 
 def expected_evidence(

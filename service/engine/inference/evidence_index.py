@@ -167,8 +167,11 @@ class EvidenceIndex:
         for index, task in enumerate(tasks):
             of_layout.setdefault(task.layout, []).append(index)
         parts = [
-            stacked([tasks[index] for index in of]).tensors[EVIDENCE] for of in of_layout.values()
+            stacked([tasks[index] for index in of], EVIDENCE).tensors[EVIDENCE]
+            for of in of_layout.values()
         ]
+        if len(parts) == 1:
+            return evidence_of(parts[0], self._length)
         order = [index for of in of_layout.values() for index in of]
         joined = torch.cat(parts)[torch.from_numpy(np.argsort(order))]
         return evidence_of(joined, self._length)

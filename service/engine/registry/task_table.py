@@ -125,14 +125,19 @@ class StackedTasks:
         return self.layout.kind
 
 
-def stacked(tasks: Sequence[RegisteredTask]) -> StackedTasks:
-    """The tensors of tasks that have one layout. Raises `ValueError` where they have not."""
+def stacked(tasks: Sequence[RegisteredTask], only: str | None = None) -> StackedTasks:
+    """The tensors of tasks that have one layout, or one of them by its name.
+
+    Raises `ValueError` where they have not one layout.
+    """
     layout = tasks[0].layout
     if any(task.layout is not layout for task in tasks):
         raise ValueError("expected tasks of one layout, got several")
     places = [task._rows.place(task._row) for task in tasks]
     tensors = {}
     for index, tensor in enumerate(layout.tensors):
+        if only not in (None, tensor.name):
+            continue
         column = np.empty((len(tasks), *tensor.shape), tensor.dtype)
         for row, (block, within) in zip(column, places, strict=True):
             row[...] = block.columns[index][within]

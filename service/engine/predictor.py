@@ -75,6 +75,15 @@ class Predictor:
         task.count(len(intensities))
         return Prediction(task, logits[:, : len(task.classes)])
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether it is worth asking by `check_room` before rows are even looked at."""
+        return self._batcher.is_crowded
+
+    def check_room(self, rows: int, terms: Terms) -> None:
+        """Raises `Saturated` where so many rows of a named task would be refused now."""
+        self._batcher.check_room(rows, terms)
+
     def begin(
         self,
         task_id: str,

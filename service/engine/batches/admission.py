@@ -52,17 +52,29 @@ class Admission:
         """What computing `rows` rows takes, in as many batches as they need."""
         return self.cost.seconds(rows, self._limits.batch_rows)
 
+    def fits(self, rows: int, caller: str) -> bool:
+        """Whether the queue has room for `rows` rows more of this caller."""
+        own = self._queue.rows_of(caller)
+        # A caller with nothing that waits may have all that is free: busy ones leave it room.
+        return own + rows <= self._limits.queue_rows - self._queue.rows
+
     def check(self, key: str, rows: int, terms: Terms, idle: bool) -> None:
         """Raises `Saturated`, `DeadlinePassed` or `WouldBeLate` where `rows` rows may not wait."""
-        waiting, own = self._queue.rows, self._queue.rows_of(terms.caller)
-        free = self._limits.queue_rows - waiting
-        # A caller with nothing that waits may have all that is free: busy ones leave it room.
-        if rows > free or (own and own + rows > free):
+        self.check_room(rows, terms.caller)
+        self.check_deadline(key, rows, terms, idle)
+
+    def check_room(self, rows: int, caller: str) -> None:
+        """Raises `Saturated` where the queue has no room for them."""
+        if not self.fits(rows, caller):
+            waiting, own = self._queue.rows, self._queue.rows_of(caller)
             raise Saturated(
                 f"{waiting} rows wait, {own} of them this caller's: {rows} more do not fit in a "
                 f"queue of {self._limits.queue_rows}",
                 retry_after_seconds=self._busy_seconds() + self.seconds(waiting),
             )
+
+    def check_deadline(self, key: str, rows: int, terms: Terms, idle: bool) -> None:
+        """Raises `DeadlinePassed` or `WouldBeLate` where `rows` rows would be answered too late."""
         if terms.deadline == inf:
             return
         allowed = terms.deadline - self._clock()

@@ -6,12 +6,13 @@ from concurrent.futures import Executor
 from typing import Generic
 
 from service.engine.batches.admission import Admission
+from service.engine.batches.waiting import Waiting
 from service.engine.registry.entries import Answer, Compute, Entry, Payload
 from service.watching.telemetry import Telemetry
 
 
 class BatchRun(Generic[Payload]):
-    """Whatever goes wrong is an answer to each of the batch's entries."""
+    """Tells everyone in a batch what came of it; whatever goes wrong is each one's answer."""
 
     def __init__(
         self,
@@ -33,23 +34,29 @@ class BatchRun(Generic[Payload]):
         """Whether so many rows surely take so little that the event loop can do it itself."""
         return self._admission.cost.seconds_at_most(rows) * 1000 < self._inline_ms
 
-    def here(self, entries: list[Entry[Payload]], rows: int) -> list[Answer]:
-        """The answers to `entries` of `rows` rows together, in their order."""
+    def here(self, batch: list[Waiting[Payload]], rows: int) -> None:
+        """Compute a batch of `rows` rows together."""
         self._admission.expect_batch(rows)
+        entries = [waiting.entry for waiting in batch]
+        answers: list[Answer]
         try:
-            return self._learned(entries, rows, *self._timed(entries))
+            answers = self._learned(entries, rows, *self._timed(entries))
         except Exception as error:  # the batch boundary: every waiter is resolved
-            return [error] * len(entries)
+            answers = [error] * len(entries)
+        _resolve(batch, answers)
 
-    async def elsewhere(self, entries: list[Entry[Payload]], rows: int) -> list[Answer]:
+    async def elsewhere(self, batch: list[Waiting[Payload]], rows: int) -> None:
         """The same, on the executor."""
         self._admission.expect_batch(rows)
+        entries = [waiting.entry for waiting in batch]
         loop = asyncio.get_running_loop()
+        answers: list[Answer]
         try:
             timed = await loop.run_in_executor(self._executor, self._timed, entries)
+            answers = self._learned(entries, rows, *timed)
         except Exception as error:  # the batch boundary: every waiter is resolved
-            return [error] * len(entries)
-        return self._learned(entries, rows, *timed)
+            answers = [error] * len(entries)
+        _resolve(batch, answers)
 
     def _learned(
         self, entries: list[Entry[Payload]], rows: int, answers: list[Answer], seconds: float
@@ -68,3 +75,8 @@ class BatchRun(Generic[Payload]):
         if len(answers) != len(entries):
             raise ValueError(f"expected {len(entries)} answers of a batch, got {len(answers)}")
         return answers, self._clock() - started
+
+
+def _resolve(batch: list[Waiting[Payload]], answers: list[Answer]) -> None:
+    for waiting, answer in zip(batch, answers, strict=True):
+        waiting.resolve(answer)

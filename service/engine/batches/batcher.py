@@ -17,10 +17,11 @@ import numpy as np
 from service.engine.batches.admission import Admission, BatchLimits
 from service.engine.batches.batch_run import BatchRun
 from service.engine.batches.fair_queue import FairQueue
+from service.engine.batches.loop_share import LoopShare
 from service.engine.batches.refusals import NOT_ANSWERED, REASONS
 from service.engine.batches.waiting import AwaitingWaiter, Waiter, Waiting
-from service.engine.registry.entries import Answer, Compute, Entry, Payload, Rows, Terms
-from service.errors import ShuttingDown
+from service.engine.registry.entries import Compute, Entry, Payload, Rows, Terms
+from service.errors import Saturated, ShuttingDown
 from service.watching.telemetry import Telemetry
 
 _TURNS_IN_A_BATCH = 8
@@ -47,6 +48,7 @@ class Batcher(Generic[Payload]):
         self._batch = BatchRun(
             compute, executor, self._admission, limits.inline_ms, telemetry, clock
         )
+        self._share = LoopShare(clock)
         self._running: asyncio.Task[None] | None = None
         self._start_by = 0.0
         self._changed = asyncio.Event()
@@ -94,6 +96,19 @@ class Batcher(Generic[Payload]):
             for part in waiting:
                 self._forget(part)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether there may be callers who have no room for as many rows as fit in a batch."""
+        return 2 * self._queue.rows + self._limits.batch_rows > self._limits.queue_rows
+
+    def check_room(self, rows: int, terms: Terms) -> None:
+        """Raises `Saturated` where `rows` rows would be refused for want of room."""
+        try:
+            self._check_room(rows, terms)
+        except Saturated as reason:
+            self._count(reason)
+            raise
+
     def put(
         self, key: str, payload: Payload, rows: Rows, terms: Terms, waiter: Waiter
     ) -> Waiting[Payload]:
@@ -125,7 +140,21 @@ class Batcher(Generic[Payload]):
     def _admit(self, key: str, rows: int, terms: Terms) -> None:
         if self._closed:
             raise ShuttingDown("the service is stopping and takes no more requests")
-        self._admission.check(key, rows, terms, idle=self._running is None)
+        self._check_room(rows, terms)
+        self._admission.check_deadline(key, rows, terms, idle=self._running is None)
+
+    def _check_room(self, rows: int, terms: Terms) -> None:
+        if not self._admission.fits(rows, terms.caller):
+            self._make_room()
+            self._admission.check_room(rows, terms.caller)
+
+    def _make_room(self) -> None:
+        rows = min(self._queue.rows, self._limits.batch_rows)
+        # Others have the loop for as long as there is something to read, however long that takes.
+        if self._batch.is_quick(rows) and self._share.is_due(self._admission.seconds(rows)):
+            if batch := self._take():
+                self._batch.here(batch, _rows(batch))
+            self._share.came_between()
 
     def _count(self, reason: BaseException) -> None:
         self._telemetry.rejected.labels(REASONS[type(reason)]).inc()
@@ -163,20 +192,14 @@ class Batcher(Generic[Payload]):
         try:
             while self._queue.rows:
                 await self._let_fill()
-                batch = self._take()
-                entries = [waiting.entry for waiting in batch]
-                rows = sum(len(entry.rows) for entry in entries)
-                here = self._batch.is_quick(rows)
-                answers: list[Answer] = []
-                if entries and here:
-                    answers = self._batch.here(entries, rows)
-                elif entries:
-                    answers = await self._batch.elsewhere(entries, rows)
-                for waiting, answer in zip(batch, answers, strict=True):
-                    waiting.resolve(answer)
-                if here:
-                    # Whoever else has something to do on the event loop is let in between.
-                    await asyncio.sleep(0)
+                if not (batch := self._take()):
+                    continue
+                rows = _rows(batch)
+                if self._batch.is_quick(rows):
+                    self._batch.here(batch, rows)
+                    await self._share.give_way(more=self._queue.rows > 0)
+                else:
+                    await self._batch.elsewhere(batch, rows)
         finally:
             self._running = None
             # Where this task was ended from outside, nobody is left to wait for ever.
@@ -207,3 +230,7 @@ class Batcher(Generic[Payload]):
                 batch.append(waiting)
                 self._telemetry.queue_seconds.observe(now - waiting.since)
         return batch
+
+
+def _rows(batch: list[Waiting[Payload]]) -> int:
+    return sum(len(waiting.entry.rows) for waiting in batch)

@@ -9,6 +9,7 @@ import pytest
 
 from service.engine.batches.admission import BatchLimits
 from service.engine.batches.batcher import Batcher
+from service.engine.batches.waiting import Outcome
 from service.engine.registry.entries import Answer, Entry, Rows, Terms
 from service.errors import DeadlinePassed, Saturated, ShuttingDown, WouldBeLate
 from service.watching.telemetry import Telemetry
@@ -266,6 +267,57 @@ async def test_quick_batch_is_computed_without_the_executor(telemetry: Telemetry
     slow = await bench.ask(1)
     assert not slow.done()
     await bench.finish()
+
+
+class Told:
+    """A waiter that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.outcome: Outcome | None = None
+
+    def done(self) -> bool:
+        return self.outcome is not None
+
+    def tell(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
+async def test_full_queue_is_worked_off_by_quick_batches_while_others_keep_the_event_loop(
+    telemetry: Telemetry,
+) -> None:
+    compute, executor, told = Doubling(seconds=0.001), HeldExecutor(), list[Told]()
+    limits = BatchLimits(4, 8, inline_ms=50)
+    batcher: Batcher[None] = Batcher(compute, executor, limits, telemetry, lambda: compute.passed)
+
+    def ask(caller: int) -> None:
+        waiter = Told()
+        batcher.put("a", None, rows(0, 1, 2, 3), Terms(str(caller)), waiter)
+        told.append(waiter)
+
+    ask(0)
+    await settled()
+    executor.run_next()  # nothing was known of the first one's cost
+    await settled()
+    told.clear()
+    ask(0)
+    while not told[0].done():  # noqa: ASYNC110 to the turn in which it is
+        await asyncio.sleep(0)
+    # From here on nobody else has the loop.
+    ask(1)
+    ask(2)
+    with pytest.raises(Saturated):
+        ask(3)
+    compute.passed += 1
+    ask(4)
+    with pytest.raises(Saturated):
+        ask(5)
+    with pytest.raises(Saturated):
+        batcher.check_room(4, Terms("6"))
+    assert [waiter.done() for waiter in told] == [True, True, False, False]
+    refused = {"reason": "saturated"}
+    assert telemetry.registry.get_sample_value("impress_rejected_total", refused) == 3
+    await settled()
+    assert all(waiter.done() for waiter in told)
 
 
 async def test_closed_batcher_answers_what_waits_and_takes_in_no_more(

@@ -42,6 +42,8 @@ STATUS_CODES: dict[type[Exception], int] = {
     store_errors.IncompatibleBackbone: 409,
 }
 
+PROBLEM_JSON = "application/problem+json"
+
 _log = logging.getLogger(__name__)
 
 
@@ -49,16 +51,20 @@ def problem_response(
     request: Request, status: int, detail: str, headers: dict[str, str] | None = None
 ) -> Response:
     """The answer to a request that the framework has."""
-    return _problem(*_of(request), status, detail, headers)
+    return _response(_problem(*_of(request), status, detail, headers or {}))
+
+
+class Problem(NamedTuple):
+    """A status code, headers and a document, for whoever sends them."""
+
+    status: int
+    headers: dict[str, str]
+    document: bytes
 
 
 def _problem(
-    path: str,
-    request_id: str | None,
-    status: int,
-    detail: str,
-    headers: dict[str, str] | None = None,
-) -> Response:
+    path: str, request_id: str | None, status: int, detail: str, headers: dict[str, str]
+) -> Problem:
     """`application/problem+json`, with `error` for clients of the Open Inference Protocol."""
     title = "Caller Left" if status == CALLER_LEFT else HTTPStatus(status).phrase
     document = {
@@ -70,17 +76,27 @@ def _problem(
         "request_id": request_id,
         "error": f"{title}: {detail}",
     }
-    # Names come from strangers: what is no valid Unicode is replaced, not refused.
-    safe = {
-        key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
-        for key, value in document.items()
-    }
-    headers = dict(headers or {})
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.setdefault("Retry-After", "1")
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         headers["Connection"] = "close"
-    return Response(orjson.dumps(safe), status, headers, "application/problem+json")
+    return Problem(status, headers, _dumped(document))
+
+
+def _dumped(document: dict[str, object]) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError:
+        # Names come from strangers: what is no valid Unicode is replaced, not refused.
+        safe = {
+            key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+            for key, value in document.items()
+        }
+        return orjson.dumps(safe)
+
+
+def _response(problem: Problem) -> Response:
+    return Response(problem.document, problem.status, problem.headers, PROBLEM_JSON)
 
 
 class Described(NamedTuple):
@@ -105,7 +121,12 @@ def described(error: Exception, request: object) -> Described:
 
 
 def problem_of(error: Exception, path: str, request_id: str | None) -> Response:
-    """The problem document for an error."""
+    """The answer that an error is, in ASGI."""
+    return _response(problem_in(error, path, request_id))
+
+
+def problem_in(error: Exception, path: str, request_id: str | None) -> Problem:
+    """The same, for whoever knows how to send it."""
     status, detail, retry_after = described(error, request_id)
     headers = {} if retry_after is None else {"Retry-After": str(max(1, ceil(retry_after)))}
     if status == HTTPStatus.UNAUTHORIZED:

@@ -17,7 +17,8 @@ from service.connections.raw_calls import RawAnswer, RawRequest, RawRoute, is_ra
 from service.engine.batches.waiting import Outcome
 from service.engine.prediction import Prediction
 from service.engine.predictor import Begun, Predictor
-from service.problems import CALLER_LEFT, problem_of
+from service.engine.registry.entries import Terms
+from service.problems import CALLER_LEFT, PROBLEM_JSON, problem_in
 from service.routes.terms import terms_said
 from service.watching.observer import Observer
 
@@ -25,6 +26,7 @@ MOST_BYTES = 64 << 10
 """Of a body; beyond it what ASGI costs is little beside the rows."""
 
 _REMEMBERED_URLS = 4096
+_PROBLEM = b"content-type", PROBLEM_JSON.encode()
 
 Headers = Mapping[bytes, bytes]
 Lines = Sequence[tuple[bytes, bytes]]
@@ -88,17 +90,22 @@ class DirectAnswers:
         return None
 
 
-def _for_the_application(key: Key | None) -> bool:
-    # Which will count the request again.
-    if key is not None:
-        key.allowance.give_back_request()
-    return False
-
-
 class DirectCall(ABC):
     """One request, from its head on; whoever has the connection says how an answer gets there."""
 
-    __slots__ = ("_answer", "_begun", "_direct", "_headers", "_started", "_target", "_task", "over")
+    __slots__ = (
+        "_answer",
+        "_begun",
+        "_direct",
+        "_headers",
+        "_key",
+        "_started",
+        "_target",
+        "_task",
+        "_terms",
+        "over",
+        "refusal",
+    )
 
     def __init__(self, direct: DirectAnswers, target: Target, headers: Headers) -> None:
         self._direct = direct
@@ -108,12 +115,31 @@ class DirectCall(ABC):
         self._begun: Begun | None = None
         self._answer: Callable[[Prediction], RawAnswer] | None = None
         self._task: str | None = None
+        self._key: Key | None = None
+        self._terms: Terms | None = None
+        self.refusal: Exception | None = None
+        """Why it will be refused whatever its body holds, which then need not be kept."""
         self.over = False
         """Whether it was answered, or its caller left."""
 
     @abstractmethod
     def reply(self, code: int, body: bytes, lines: Lines) -> None:
         """Send a status code, headers without a length, and a body."""
+
+    def look(self, peer: str) -> None:
+        """See whether there is room for its rows before they are there; the queue is crowded.
+
+        So that what is refused costs those who are not little.
+        """
+        target, direct = self._target, self._direct
+        try:
+            body_bytes = int(self._headers[b"content-length"])
+            rows = target.route.least_rows(target.query, target.parts, body_bytes)
+            if rows:
+                self._terms = self._admitted(peer)
+                direct.predictor.check_room(rows, self._terms)
+        except Exception as error:  # the boundary: whatever it is, the caller is told
+            self.refusal = error
 
     def begin(self, body: bytes, peer: str) -> bool:
         """Let its rows wait, whose bytes came from the address `peer`.
@@ -122,16 +148,14 @@ class DirectCall(ABC):
         is answered before this returns.
         """
         direct, target = self._direct, self._target
-        key = None
         try:
-            if direct.ring is not None:
-                key = direct.ring.admitted(self._headers.get(b"authorization"), ASKING_SCOPES)
-            caller = direct.proxies.caller(peer, self._headers)
-            terms = terms_said(caller, self._headers, direct.timeout_ms, key)
+            if self.refusal is not None:
+                raise self.refusal
+            terms = self._terms or self._admitted(peer)
             request = RawRequest(self._headers, target.query, target.parts, body, terms.tenant)
             call = target.route.read(request)
             if call.task is None or call.timeout_ms is not None:
-                return _for_the_application(key)
+                return self._for_the_application()
             self._answer, self._task = call.answer, call.task
             self._begun = direct.predictor.begin(call.task, call.rows, terms, self, call.version)
         except Exception as error:  # the boundary: whatever it is, the caller is told
@@ -139,7 +163,7 @@ class DirectCall(ABC):
             self._refuse(error)
             return True
         if self._begun is None:
-            return _for_the_application(key)
+            return self._for_the_application()
         direct.observer.begin()
         return True
 
@@ -166,17 +190,31 @@ class DirectCall(ABC):
             self._direct.predictor.leave(self._begun)
             self._end(CALLER_LEFT, self._direct.observer.name(self._headers))
 
+    def _admitted(self, peer: str) -> Terms:
+        direct = self._direct
+        if direct.ring is not None:
+            self._key = direct.ring.admitted(self._headers.get(b"authorization"), ASKING_SCOPES)
+        caller = direct.proxies.caller(peer, self._headers)
+        return terms_said(caller, self._headers, direct.timeout_ms, self._key)
+
+    def _for_the_application(self) -> bool:
+        # Which will count the request again.
+        if self._key is not None:
+            self._key.allowance.give_back_request()
+        return False
+
     def _refuse(self, error: Exception) -> None:
         name = self._direct.observer.name(self._headers)
-        problem = problem_of(error, self._target.path, name.decode())
-        lines = [line for line in problem.raw_headers if line[0] != b"content-length"]
-        self._end(problem.status_code, name)
-        self.reply(problem.status_code, bytes(problem.body), (*lines, (b"x-request-id", name)))
+        status, headers, document = problem_in(error, self._target.path, name.decode())
+        lines = [(key.lower().encode(), value.encode("latin-1")) for key, value in headers.items()]
+        self._end(status, name)
+        self.reply(status, document, (*lines, _PROBLEM, (b"x-request-id", name)))
 
     def _end(self, code: int, name: bytes) -> None:
         self.over = True
-        # What was begun knows whom to tell: such a circle each time is garbage to be looked for.
-        self._begun = None
+        # What was begun knows whom to tell, and an error where it was raised: such a circle each
+        # time is garbage to be looked for.
+        self._begun = self.refusal = None
         seconds = perf_counter() - self._started
 
         def about() -> Mapping[str, str | None]:

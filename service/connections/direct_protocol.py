@@ -65,12 +65,14 @@ class DirectProtocol(BoundedProtocol):
         else:
             self.reading = exchange
             self.cycle = exchange  # type: ignore[assignment]
+            if self._direct.predictor.is_crowded:
+                exchange.look(self._peer)
 
     def on_body(self, body: bytes) -> None:
         """A part of its body."""
         if self.reading is None:
             super().on_body(body)
-        else:
+        elif self.reading.refusal is None:
             self.reading.parts.append(body)
 
     def on_message_complete(self) -> None:
@@ -81,7 +83,7 @@ class DirectProtocol(BoundedProtocol):
             return
         body = exchange.parts[0] if len(exchange.parts) == 1 else b"".join(exchange.parts)
         self._waiting = exchange
-        if not exchange.begin(body, self.client[0] if self.client else ""):
+        if not exchange.begin(body, self._peer):
             self._waiting = None
             self.cycle = None  # type: ignore[assignment]
             self._begin_the_ordinary_way()
@@ -112,6 +114,10 @@ class DirectProtocol(BoundedProtocol):
         if not keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+    @property
+    def _peer(self) -> str:
+        return self.client[0] if self.client else ""
 
     def _offered(self) -> _Exchange | None:
         if (

@@ -53,13 +53,18 @@ class RawCall:
 Read = Callable[[RawRequest], RawCall]
 """Raises what is wrong with the request."""
 
+LeastRows = Callable[[bytes, Mapping[str, str], int], int]
+"""Of a query, the parts of a path and the length of a body: at least so many rows of one named task
+are in it. 0 where it names none, or is wrong. Raises what is wrong with the query."""
+
 
 class RawRoute:
     """A path with `{names}` and what reads its requests; metrics know it by that path."""
 
-    def __init__(self, path: str, read: Read) -> None:
+    def __init__(self, path: str, read: Read, least_rows: LeastRows) -> None:
         self.path = path
         self.read = read
+        self.least_rows = least_rows
         self._match = re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)).fullmatch
 
     def parts(self, path: str) -> Mapping[str, str] | None:

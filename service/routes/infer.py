@@ -1,5 +1,6 @@
 """`POST /v2/models/{task}/infer` of the Open Inference Protocol, in JSON and with raw tensors."""
 
+from collections.abc import Mapping
 from functools import partial
 
 from service.connections.raw_calls import HEADER_LENGTH, RawCall, RawRequest, RawRoute
@@ -28,6 +29,10 @@ def infer_routes(engine: Engine, settings: Settings) -> tuple[RawRoute, RawRoute
         return RawCall(None, call.rows, answer, call.timeout_ms, question=asked)
 
     return (
-        RawRoute("/v2/models/{task}/infer", read),
-        RawRoute("/v2/models/{task}/versions/{version}/infer", read),
+        RawRoute("/v2/models/{task}/infer", read, _least_rows),
+        RawRoute("/v2/models/{task}/versions/{version}/infer", read, _least_rows),
     )
+
+
+def _least_rows(_: bytes, path: Mapping[str, str], __: int) -> int:
+    return 0 if path["task"] == AUTO else 1

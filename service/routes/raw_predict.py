@@ -1,5 +1,6 @@
 """`POST /v1/predict` for programs: raw float32 in, and raw float32 out where that is accepted."""
 
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from urllib.parse import parse_qsl
 
@@ -37,7 +38,12 @@ def raw_predict_route(engine: Engine, settings: Settings) -> RawRoute:
         answer = _RAW_ANSWERS[output] if wants_raw else partial(_in_json, asked)
         return RawCall(task, rows, answer, version=version, question=asked)
 
-    return RawRoute("/v1/predict", read)
+    def least_rows(query: bytes, _: Mapping[str, str], body_bytes: int) -> int:
+        task = _asked_for(query)[0]
+        rows, rest = divmod(body_bytes, 4 * row_length)
+        return 0 if task is None or rest or rows > settings.max_request_rows else rows
+
+    return RawRoute("/v1/predict", read, least_rows)
 
 
 @lru_cache(maxsize=1024)

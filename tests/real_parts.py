@@ -112,6 +112,13 @@ class ServiceProcess:
             process.kill()
             return process.wait()
 
+    def kill(self) -> None:
+        """Ends it in the midst of whatever it does."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
 
 class PlainUsersService(ServiceProcess):
     """What files allow holds for it, even where the tests run as root."""

@@ -26,8 +26,10 @@ HEADERS = {"Content-Type": "application/octet-stream", "Accept": "application/oc
 def nginx_before(services: list[ServiceProcess], folder: Path) -> Iterator[str]:
     port = free_port()
     server = CONFIGURATION.read_text().replace("127.0.0.1:8000", f"127.0.0.1:{port}")
-    for index, service in enumerate(services, 1):
-        server = server.replace(f"127.0.0.1:800{index}", f"127.0.0.1:{service.port}")
+    shipped = "".join(f"    server 127.0.0.1:800{index} max_fails=0;\n" for index in (1, 2))
+    assert shipped in server
+    ours = (f"    server 127.0.0.1:{service.port} max_fails=0;\n" for service in services)
+    server = server.replace(shipped, "".join(ours))
     places = "".join(
         f"{name}_temp_path {folder}/{name};\n"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -121,8 +123,7 @@ def test_killed_replica_costs_no_request_that_asks_again(store: Store, tmp_path:
 
     def kill_one() -> None:
         time.sleep(0.5)
-        assert services[0].process is not None
-        services[0].process.kill()
+        services[0].kill()
         time.sleep(2)
 
     outcomes = outcomes_of(kill_one, services, tmp_path)

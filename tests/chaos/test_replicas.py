@@ -52,7 +52,7 @@ def loaded(ports: list[int | None], expected: dict[str, bytes], callers: int) ->
 def test_rolling_restart_of_three_replicas_under_load_fails_no_request(
     store: Store, tmp_path: Path, faults: Faults
 ) -> None:
-    rounds = 5 if faults.is_long else 1
+    rounds = 3 if faults.is_long else 1
     ends = []
     with three_replicas(store, tmp_path) as (services, client):
         expected = {task: logits(client, task) for task in BEFORE}
@@ -84,7 +84,7 @@ def test_killed_replica_costs_what_it_had_under_way_and_comes_back_with_every_ta
     with three_replicas(store, tmp_path) as (services, client):
         expected = {task: logits(client, task) for task in (*BEFORE, "new")}
         with loaded([client.base_url.port], expected, callers) as load:
-            for victim in services * 5 if faults.is_long else services[:1]:
+            for victim in services * 3 if faults.is_long else services[:1]:
                 with loaded([victim.port], expected, callers) as own:
                     assert until(lambda own=own: own.outcomes["right"] > 20)  # type: ignore[misc]
                     # Acknowledged by whichever replica, a moment before one of them is gone.

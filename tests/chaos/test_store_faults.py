@@ -48,10 +48,10 @@ def loaded(client: httpx2.Client, expected: dict[str, bytes]) -> SteadyLoad:
     return SteadyLoad([client.base_url.port], expected, callers=2)
 
 
-def note(faults: Faults, what: str, load: SteadyLoad) -> None:
+def note(faults: Faults, what: str, load: SteadyLoad, times: int = 1) -> None:
     print(f"{what}: {dict(load.outcomes)}")
     faults.add(
-        "Store", what, times=1, checked=load.outcomes.total(), of="predictions", lost=load.lost
+        "Store", what, times=times, checked=load.outcomes.total(), of="predictions", lost=load.lost
     )
     assert load.lost == 0
     assert load.outcomes["right"] > 20
@@ -164,6 +164,29 @@ def later_version(path: Path) -> None:
     said = json.loads(path.read_text())
     said["version"] += 1
     path.write_text(json.dumps(said))
+
+
+def test_list_that_may_not_be_read_stops_following_and_nothing_else(
+    store: Store, make_artifact: MakeArtifact, faults: Faults
+) -> None:
+    path = folder_of(store) / LIST_FILE
+    mode = path.stat().st_mode
+    with running(PlainUsersService(folder_of(store), **QUICK)) as client:
+        with loaded(client, expected_of(client)) as load:
+            path.chmod(0)
+            # Whoever changes the list takes its place, so that it must be read anew.
+            Store.open(folder_of(store)).publish("other", make_artifact(51))
+            path.chmod(0)
+            assert until(lambda: "Permission denied" in str(ready(client)["store"]))
+            assert sample(client, "impress_registry_lag_seconds") > 0
+            refused = put(client, "new", make_artifact(50).content)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+            path.chmod(mode)
+            assert until(lambda: ready(client)["store"] == "in step")
+            assert put(client, "new", make_artifact(50).content).status_code == 201
+            time.sleep(0.5)
+        note(faults, "no permission to read", load)
+    assert_whole(store, BEFORE | {"new", "other"})
 
 
 def test_list_of_a_later_version_stops_following_and_nothing_else(

@@ -38,7 +38,7 @@ test: $(VENV)/.test .tools/promtool .tools/prometheus .tools/nginx
 	$(BIN)/pytest $(TESTS)
 
 # Tests of faults in their long form: half an hour or so. It ends with 1 where anything was lost, or a bound missed.
-chaos: $(VENV)/.test
+chaos: $(VENV)/.test .tools/nginx
 	$(BIN)/pytest tests -m chaos --chaos-long --chaos-out=report/chaos --chaos-page=docs/reliability.md
 
 # For as many seconds as SOAK says: memory, descriptors and latency under churn, as a figure.

@@ -14,7 +14,6 @@ from model_store.errors import StoreError
 from service.app import create_app
 from service.connections.bounded_protocol import BoundedProtocol
 from service.connections.direct_protocol import DirectProtocol
-from service.engine.freed_memory import keep_freed_memory
 from service.readiness import Readiness
 from service.server import DrainingServer, sockets_of
 from service.settings import Settings
@@ -29,7 +28,6 @@ def _allow_all_files() -> None:
 
 def main() -> None:
     """Serve; exits 2 with a sentence where settings or store do not allow a start."""
-    keep_freed_memory()
     readiness = Readiness()
     try:
         settings = CliApp.run(Settings)

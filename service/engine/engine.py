@@ -11,6 +11,7 @@ from model_store.network import FrozenNetwork
 from model_store.store import Store
 from service.engine.batches.admission import BatchLimits
 from service.engine.batches.batcher import Batcher
+from service.engine.freed_memory import keep_freed_memory
 from service.engine.inference.unnamed_rows import UnnamedRows, unnamed_rows_of
 from service.engine.paths.exact_products import multiply_exactly
 from service.engine.paths.forward_pass import ForwardPass
@@ -22,7 +23,7 @@ from service.engine.predictor import Predictor
 from service.engine.registry.follower import Follower
 from service.engine.registry.registry import TaskRegistry
 from service.engine.registry.shared_arrays import SharedArrays
-from service.engine.threads import use_threads_that_help
+from service.engine.threads import is_small, use_threads_that_help
 from service.engine.tiers.composed_cache import ComposedCache
 from service.engine.tiers.fleet import Fleet, fleet_of, precision_of
 from service.engine.tiers.pinned_tasks import PinnedTasks
@@ -99,6 +100,8 @@ def build_engine(settings: Settings, telemetry: Telemetry) -> Engine:
     store = Store.open(settings.store)
     network = store.network.to(device)
     use_threads_that_help(network)
+    if not is_small(network):
+        keep_freed_memory()
     # A thread each, so that no composition, task inference or disk waits on the forward passes.
     forwarding = ThreadPoolExecutor(1, "forward")
     composing = ThreadPoolExecutor(1, "compose")

@@ -1,6 +1,7 @@
 """What was made of lists of tasks, kept, so that callers who see others do not undo each other's.
 
-Those asked for longest ago make room, by bytes; the newest is kept however large it is.
+Those asked for longest ago make room, by bytes; the newest is kept however large it is. A list that
+has a task which serves no longer will not be asked for again, so a new one takes its place.
 """
 
 from collections import OrderedDict
@@ -50,16 +51,21 @@ class KeptLists(Generic[Made]):
         if found is not None:
             self._kept.move_to_end(id(found.tasks))
             return found.made
+        for stale in [one for one in self._kept.values() if any(t.retired for t in one.tasks)]:
+            self._drop(stale)
         made = self._make(tasks)
         size = self._size_of(made) + _BYTES_A_TASK * len(tasks)
         # It holds the list, so no other can have its id.
         self._kept[id(tasks)] = _Kept(tasks, made, size)
         self._bytes += size
         while self._bytes > self._most_bytes and len(self._kept) > 1:
-            _, oldest = self._kept.popitem(last=False)
-            self._bytes -= oldest.size
-            self._let_go(oldest.made)
+            self._drop(next(iter(self._kept.values())))
         return made
+
+    def _drop(self, kept: _Kept[Made]) -> None:
+        del self._kept[id(kept.tasks)]
+        self._bytes -= kept.size
+        self._let_go(kept.made)
 
     def _equal(self, tasks: Tasks) -> _Kept[Made] | None:
         # Lists that differ mostly do so in length, or soon: no hash of all is worth its time.

@@ -162,6 +162,7 @@ class LiveTasks:
             del self._tasks[task_id]
             self.held.drop_task(task_id)
         if before is not None:
+            before.retired = before is not task
             self._count(-_mark(task_id, before.version))
             if self.version_of(task_id) != before.version:
                 self._dropped(before.version)

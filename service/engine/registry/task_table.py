@@ -31,6 +31,7 @@ class RegisteredTask:
         "_row",
         "_rows",
         "last_predicted",
+        "retired",
         "rows_predicted",
         "said_tags",
         "task_id",
@@ -41,6 +42,8 @@ class RegisteredTask:
         self.rows_predicted = 0
         self.last_predicted: int | None = None
         """In seconds since 1970, whole, since there are very many tasks; None: never."""
+        self.retired = False
+        """Whether another version serves in its place, or none."""
         self.said_tags = tags
         """As one text, the same object for all tasks with these."""
         self._classes = classes

@@ -52,3 +52,14 @@ def test_newest_is_kept_however_large_it_is(tasks: Tasks) -> None:
     lists = Lists(most_bytes=0)
     assert lists.ask(tasks, tasks, tasks[:1], tasks[:1], tasks) == [1, 1, 2, 2, 3]
     assert lists.let_go == [1, 2]
+
+
+def test_lists_of_tasks_that_serve_no_longer_are_let_go_once_another_is_made(tasks: Tasks) -> None:
+    lists = Lists(1000)
+    lists.ask(tasks[:2], tasks[1:3], tasks[2:])
+    tasks[1].retired = True
+    assert lists.ask(tasks[2:]) == [3]
+    assert lists.let_go == []
+    lists.ask(tasks[:1])
+    assert lists.let_go == [1, 2]
+    assert lists.ask(tasks[2:]) == [3]

@@ -56,6 +56,16 @@ async def test_reader_of_a_replaced_task_keeps_its_version(
     assert registry.get("task-0").version != earlier
 
 
+async def test_what_is_replaced_or_deleted_is_retired(
+    registry: TaskRegistry, make_artifact: MakeArtifact
+) -> None:
+    replaced, deleted, untouched = (registry.get(f"task-{n}") for n in range(3))
+    await registry.publish("task-0", make_artifact(51).content)
+    await registry.delete("task-1")
+    assert [one.retired for one in (replaced, deleted, untouched)] == [True, True, False]
+    assert not registry.get("task-0").retired
+
+
 async def test_refused_upload_changes_nothing(registry: TaskRegistry, store: Store) -> None:
     before = registry.snapshot()
     with pytest.raises(CorruptArtifact):

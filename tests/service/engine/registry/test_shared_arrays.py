@@ -3,6 +3,7 @@ import os
 import resource
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -88,19 +89,22 @@ def test_what_killed_processes_left_is_swept_and_what_is_in_use_is_not(
     assert_same(found, numbers())
 
 
-@pytest.fixture
+@contextmanager
 def files_of_a_page() -> Iterator[None]:
-    """No file can be larger, as where there is no room."""
+    """No file can be larger, as where there is no room: the test's own output neither."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("files_of_a_page")
 def test_without_room_nothing_is_shared_and_nothing_is_left(tmp_path: Path, folder: Path) -> None:
     shared = SharedArrays(tmp_path)
-    assert shared.put("a", numbers()) is None
+    with files_of_a_page():
+        found = shared.put("a", numbers())
+    assert found is None
     assert names(folder) == []
 
 

@@ -41,7 +41,7 @@ class QuestionTelemetry:
             registry=registry,
         )
 
-        for reason in ("expired", "displaced", "ended", "begun anew"):
+        for reason in ("expired", "displaced", "ended", "restarted"):
             self.sessions_ended.labels(reason)
         for reason in ("saturated", "late", "expired", "left", "closed"):
             self.refused.labels(reason)

@@ -64,7 +64,7 @@ class Sessions:
         Nothing is changed by it, but where the session is to begin anew.
         """
         if session.anew:
-            self._forget((caller, session.name), "begun anew")
+            self._forget((caller, session.name), "restarted")
         self._expire()
         kept = self._kept.get((caller, session.name))
         room = self._limits.rows - len(rows)

@@ -99,7 +99,7 @@ def test_session_begins_anew_where_that_is_said(bench: Bench) -> None:
     bench.ask(1)
     assert bench.ask(2, session=Session(SESSION.name, anew=True)) == [2]
     assert bench.ask(3) == [2, 3]
-    assert bench.ended("begun anew") == 1
+    assert bench.ended("restarted") == 1
 
 
 def test_last_request_of_a_session_leaves_nothing(bench: Bench) -> None:

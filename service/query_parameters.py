@@ -7,6 +7,17 @@ from service.engine.inference.question import LONGEST_SESSION_NAME, MOST_TOP
 from service.schemas import TAGS_TEXT
 from service.settings import MAX_TIMEOUT_MS
 
+
+def _in_query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "schema": schema,
+        "description": description,
+    }
+
+
 _TIMEOUT: dict[str, Any] = {
     "name": "X-Request-Timeout-Ms",
     "in": "header",
@@ -14,70 +25,52 @@ _TIMEOUT: dict[str, Any] = {
     "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_TIMEOUT_MS},
     "description": "How long the answer may take; what would be late is refused at once.",
 }
-_RAW_OUTPUT: dict[str, Any] = {
-    "name": "output",
-    "in": "query",
-    "required": False,
-    "schema": {"type": "string", "enum": ["probabilities", "logits"], "default": "probabilities"},
-    "description": "What a raw answer holds: float32, little-endian, row after row.",
-}
-_METHOD: dict[str, Any] = {
-    "name": "method",
-    "in": "query",
-    "required": False,
-    "schema": {"type": "string", "enum": list(get_args(Method)), "default": "auto"},
-    "description": "How to infer the task; JSON says it in the body.",
-}
-_TOP: dict[str, Any] = {
-    "name": "top",
-    "in": "query",
-    "required": False,
-    "schema": {"type": "integer", "minimum": 1, "maximum": MOST_TOP},
-    "description": "How many of the most probable tasks to answer with; JSON says it in the body.",
-}
-_TAGS: dict[str, Any] = {
-    "name": "tags",
-    "in": "query",
-    "required": False,
-    "schema": {"type": "string", "pattern": TAGS_TEXT},
-    "description": "Tags, comma-separated, all of which a task has that may be the answer; JSON "
+_RAW_OUTPUT = _in_query(
+    "output",
+    {"type": "string", "enum": ["probabilities", "logits"], "default": "probabilities"},
+    "What a raw answer holds: float32, little-endian, row after row.",
+)
+_METHOD = _in_query(
+    "method",
+    {"type": "string", "enum": list(get_args(Method)), "default": "auto"},
+    "How to infer the task; JSON says it in the body.",
+)
+_TOP = _in_query(
+    "top",
+    {"type": "integer", "minimum": 1, "maximum": MOST_TOP},
+    "How many of the most probable tasks to answer with; JSON says it in the body.",
+)
+_TAGS = _in_query(
+    "tags",
+    {"type": "string", "pattern": TAGS_TEXT},
+    "Tags, comma-separated, all of which a task has that may be the answer; JSON "
     "says `candidates` in the body.",
-}
-_PREFIX: dict[str, Any] = {
-    "name": "prefix",
-    "in": "query",
-    "required": False,
-    "schema": {"type": "string", "maxLength": 128},
-    "description": "How the names of tasks begin that may be the answer; JSON says `candidates`.",
-}
-_PER_ROW: dict[str, Any] = {
-    "name": "per_row",
-    "in": "query",
-    "required": False,
-    "schema": {"type": "boolean", "default": False},
-    "description": "Every row is a question of its own; JSON says it in the body.",
-}
-_SESSION: dict[str, Any] = {
-    "name": "session",
-    "in": "query",
-    "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_SESSION_NAME},
-    "description": "Whose earlier rows count as well; JSON may say it in the body.",
-}
-_SESSION_START: dict[str, Any] = {
-    "name": "session_start",
-    "in": "query",
-    "required": False,
-    "schema": {"type": "boolean", "default": False},
-    "description": "What the session has gathered is forgotten first.",
-}
-_SESSION_END: dict[str, Any] = {
-    "name": "session_end",
-    "in": "query",
-    "required": False,
-    "schema": {"type": "boolean", "default": False},
-    "description": "It is forgotten after this answer.",
-}
+)
+_PREFIX = _in_query(
+    "prefix",
+    {"type": "string", "maxLength": 128},
+    "How the names of tasks begin that may be the answer; JSON says `candidates`.",
+)
+_PER_ROW = _in_query(
+    "per_row",
+    {"type": "boolean", "default": False},
+    "Every row is a question of its own; JSON says it in the body.",
+)
+_SESSION = _in_query(
+    "session",
+    {"type": "string", "minLength": 1, "maxLength": LONGEST_SESSION_NAME},
+    "Whose earlier rows count as well; JSON may say it in the body.",
+)
+_SESSION_START = _in_query(
+    "session_start",
+    {"type": "boolean", "default": False},
+    "What the session has gathered is forgotten first.",
+)
+_SESSION_END = _in_query(
+    "session_end",
+    {"type": "boolean", "default": False},
+    "It is forgotten after this answer.",
+)
 _HEADER_LENGTH: dict[str, Any] = {
     "name": "Inference-Header-Content-Length",
     "in": "header",

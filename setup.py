@@ -11,7 +11,10 @@ setup(
             "masked_network._lanes",
             sources=[
                 f"masked_network/{name}.cpp"
-                for name in ("coefficients", "dense", "lanes", "lookup", "registers", "scan")
+                for name in (
+                    *("coefficients", "dense", "lanes", "likelihoods", "lookup", "registers"),
+                    "scan",
+                )
             ],
             depends=["masked_network/register_tables.hpp"],
             # What is off warns of nothing: vectors cross no library's border, and gcc 12 doubts

@@ -20,7 +20,7 @@ from torch import Tensor
 from benchmarks.random_tasks import random_network, random_tasks
 from masked_network.evidence_scan import FEW_DIRECTIONS, ScanRows, scan, scan_terms
 from masked_network.input_gaussians import InputGaussians, direction_count
-from masked_network.task_evidence import TaskEvidence
+from masked_network.task_evidence import OwnMoments, TaskEvidence
 from model_store.artifact_layout import LayoutReader
 from model_store.evidence_tensor import EVIDENCE, evidence_of, kept, packed_evidence
 from model_store.network import FrozenNetwork
@@ -43,7 +43,8 @@ def made_up_evidence(length: int, tasks: int) -> Tensor:
     regressions = torch.randn(1, count, count, generator=generator).tril(-1) / 8
     gaussian = kept(InputGaussians(ones, ones, ones, regressions))
     likelihood = gaussian.log_volumes() - count / 2
-    evidence = TaskEvidence(gaussian, likelihood, one * (count / 2) ** 0.5, one / 3, one / 5)
+    own = OwnMoments(likelihood, one * (count / 2) ** 0.5, one / 3, one / 5)
+    evidence = TaskEvidence(gaussian, own)
     every = packed_evidence(evidence)[EVIDENCE].repeat(tasks, 1)
     # A byte a mean, in sixteenths of a deviation, 128 for zero.
     means = 128 + 16 * torch.randn(tasks, count, generator=generator)

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 _LIBRARY = "_lanes"
-_VERSION = 7
+_VERSION = 8
 """What `impress_version` has to answer: a library of other sources is none."""
 
 
@@ -59,6 +59,17 @@ class Kept(ctypes.Structure):
         ("places", ctypes.c_void_p),
         ("ends", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("layers", "count", "entries", "task_bytes", "bits")),
+    ]
+
+
+class KeptGaussians(ctypes.Structure):
+    """How tasks keep Gaussians, as `impress_likelihoods` takes it; its arrays must be kept."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("steps", "inverse_deviations", "log_deviations")),
+        *((name, ctypes.c_void_p) for name in ("means", "precisions", "log_precisions")),
+        ("regressions", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("count", "task_bytes")),
     ]
 
 
@@ -141,6 +152,15 @@ class Kernels:
         )
         return bool(whole)
 
+    def likelihoods(
+        self, kept: KeptGaussians, levels: Tensor, projected: Tensor, likelihoods: Tensor
+    ) -> None:
+        """Write `[T, n]` of levels `[T, task_bytes]` and rows `[n, count]`; up to 64 directions."""
+        self.library.impress_likelihoods(
+            *(kept, levels.data_ptr(), projected.data_ptr()),
+            *(*likelihoods.shape, likelihoods.data_ptr()),
+        )
+
     def look_up(self, signed: Tensor, table: Tensor, composed: Tensor) -> None:
         """Write `table[signed]`; uint16 codes, words of 2 or 4 bytes."""
         self.library.impress_look_up(
@@ -198,12 +218,15 @@ def _declared(library: ctypes.CDLL) -> Kernels:
         *(ctypes.POINTER(Kept), pointer, pointer, count, pointer),
     ]
     library.impress_coefficients.restype = number
+    library.impress_likelihoods.argtypes = [
+        *(ctypes.POINTER(KeptGaussians), pointer, pointer, count, count, pointer),
+    ]
     library.impress_look_up.argtypes = [pointer, pointer, pointer, count, number]
     library.impress_look_up_bytes.argtypes = [
         *(pointer, pointer, pointer, count, pointer, count, number),
     ]
     library.impress_scan.argtypes = [*[pointer] * 4, ctypes.c_float, count, count, pointer]
-    for name in ("product", "dense_rows", "look_up", "look_up_bytes", "scan"):
+    for name in ("product", "dense_rows", "likelihoods", "look_up", "look_up_bytes", "scan"):
         getattr(library, f"impress_{name}").restype = None
     return Kernels(
         library,

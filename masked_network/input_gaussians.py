@@ -18,9 +18,6 @@ file. Its covariance is what tells a task from itself turned by ten degrees."""
 
 _LEAST_VARIANCE = 1e-3
 
-_ROWS_AT_ONCE = 32
-"""Each with the Gaussians of its own choices: a bound on memory."""
-
 
 def direction_count(length: int) -> int:
     """How many directions inputs of so many numbers have: `MOST_DIRECTIONS`, or half as many.
@@ -56,12 +53,6 @@ class InputGaussians:
     def __len__(self) -> int:
         return len(self.means)
 
-    @property
-    def nbytes(self) -> int:
-        """Of all tensors."""
-        every = (self.means, self.deviations, self.precisions, self.regressions)
-        return sum(one.nbytes for one in every)
-
     def first(self, count: int) -> "InputGaussians":
         """The same over the first directions alone."""
         return InputGaussians(
@@ -69,15 +60,6 @@ class InputGaussians:
             self.deviations[:, :count],
             self.precisions[:, :count],
             self.regressions[:, :count, :count],
-        )
-
-    def of(self, tasks: Tensor) -> "InputGaussians":
-        """Those of the tasks of these indices, in their order."""
-        return InputGaussians(
-            self.means[tasks],
-            self.deviations[tasks],
-            self.precisions[tasks],
-            self.regressions[tasks],
         )
 
     def whitening(self) -> Tensor:
@@ -93,19 +75,6 @@ class InputGaussians:
         offsets = torch.einsum("tij,tj->ti", whitening, self.means)
         residuals = torch.einsum("tij,nj->nti", whitening, projected) - offsets
         return self.log_volumes() - residuals.square().sum(dim=2) / 2
-
-    def log_likelihoods_each(self, projected: Tensor, choices: Tensor) -> Tensor:
-        """The same of each row under some tasks alone, whose indices are `choices` `[n, S]`."""
-        volumes = self.log_volumes()
-        found = torch.empty(choices.shape)
-        for start in range(0, len(projected), _ROWS_AT_ONCE):
-            some = slice(start, start + _ROWS_AT_ONCE)
-            chosen = choices[some]
-            units = (projected[some].unsqueeze(1) - self.means[chosen]) / self.deviations[chosen]
-            explained = (self.regressions[chosen] @ units.unsqueeze(3)).squeeze(3)
-            residuals = (units + explained) * self.precisions[chosen]
-            found[some] = volumes[chosen] - residuals.square().sum(dim=2) / 2
-        return found
 
     def with_regressions(self, regressions: Tensor) -> "InputGaussians":
         """Others, such as rounded ones, with the precisions that fit the same correlations best."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from masked_network.input_gaussians import InputGaussians, direction_count
-from masked_network.task_evidence import TaskEvidence
+from masked_network.task_evidence import OwnMoments, TaskEvidence
 from model_store.packing import pack_levels, unpack_levels
 
 EVIDENCE = "evidence"
@@ -37,6 +37,8 @@ _OWN_RANGES = {
 }
 """In how many parts of one each is kept, and from which least to which most."""
 
+_OWN_PARTS, _OWN_LEAST, _ = np.array([*_OWN_RANGES.values()], np.float32).T[:, :, np.newaxis]
+
 
 def evidence_bytes(length: int) -> int:
     """Of a store whose inputs have so many numbers."""
@@ -56,7 +58,7 @@ def packed_evidence(evidence: TaskEvidence) -> dict[str, Tensor]:
     """
     own = np.zeros((), _OWN)
     for name, (parts, least, most) in _OWN_RANGES.items():
-        own[name] = np.clip(round(parts * float(getattr(evidence, name))), least, most)
+        own[name] = np.clip(round(parts * float(getattr(evidence.own, name))), least, most)
     gaussian = _packed_gaussian(evidence.gaussians)
     return {EVIDENCE: torch.cat([gaussian, torch.from_numpy(own.reshape(1).view(np.uint8))])}
 
@@ -71,17 +73,25 @@ def evidence_of(packed: Tensor, length: int) -> TaskEvidence:
 
     Raises `ValueError` where it has not so many bytes, or bits beyond the last regression are set.
     """
+    check_evidence(packed, length)
+    gaussian = packed[:, : -_OWN.itemsize]
+    return TaskEvidence(_gaussians(gaussian, direction_count(length)), own_moments(packed))
+
+
+def check_evidence(packed: Tensor, length: int) -> None:
+    """Raises `ValueError` where these are not tensors `[T, bytes]` of inputs of such a length."""
     if packed.dtype != torch.uint8 or packed.shape[1:] != (evidence_bytes(length),):
         raise ValueError(
             f"expected uint8 [T, {evidence_bytes(length)}], got {packed.dtype} {list(packed.shape)}"
         )
-    gaussian, own = torch.split(packed, [packed.shape[1] - _OWN.itemsize, _OWN.itemsize], dim=1)
-    table = own.contiguous().numpy().view(_OWN)[:, 0]
-    values = {
-        name: torch.from_numpy(table[name].astype(np.float32)).clamp_min(least) / parts
-        for name, (parts, least, _) in _OWN_RANGES.items()
-    }
-    return TaskEvidence(_gaussians(gaussian, direction_count(length)), **values)
+
+
+def own_moments(packed: Tensor) -> OwnMoments:
+    """How tasks' own rows are to them, from tensors `[T, bytes]` that were checked."""
+    table = packed[:, -_OWN.itemsize :].contiguous().numpy().view(_OWN)[:, 0]
+    levels = np.array([table[name] for name in _OWN_RANGES], np.float32)  # [4, T]
+    values = np.maximum(levels, _OWN_LEAST) / _OWN_PARTS
+    return OwnMoments(**dict(zip(_OWN_RANGES, torch.from_numpy(values), strict=True)))
 
 
 def _packed_gaussian(gaussian: InputGaussians) -> Tensor:
@@ -118,6 +128,26 @@ def _gaussians(packed: Tensor, count: int) -> InputGaussians:
         (precisions * _STEP + _LOWEST_PRECISION).exp(),
         regressions,
     )
+
+
+def level_tables() -> dict[str, Tensor]:
+    """What each byte of a Gaussian is worth, fp32 `[256]` by name; of regressions two, `[256, 2]`.
+
+    Means are in deviations, regressions in their steps. A task's bytes come in the order of
+    `packed_evidence`.
+    """
+    levels = torch.arange(256)
+    logs, log_precisions = levels * _STEP + _LOWEST, levels * _STEP + _LOWEST_PRECISION
+    pairs = unpack_levels(levels.to(torch.uint8), 4, 512).view(256, 2)
+    return {
+        "steps": logs.exp(),
+        "inverse_deviations": (-logs).exp(),
+        "log_deviations": logs,
+        "means": (levels - 128) * _MEAN_STEP,
+        "precisions": log_precisions.exp(),
+        "log_precisions": log_precisions,
+        "regressions": pairs.to(torch.float32) - _MIDDLE,
+    }
 
 
 @cache

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from masked_network.backbones import forward
-from masked_network.task_evidence import TaskEvidence, strangeness
+from masked_network.task_evidence import OwnMoments, TaskEvidence, strangeness
 from masked_network.task_inference import entropy_nats
 from masked_network.task_posterior import scores
 from model_store.evidence_tensor import EVIDENCE, evidence_of
@@ -47,9 +47,9 @@ class Signals:
         """Log-probabilities but for a constant, of means over so many rows, `[S, groups, T]`."""
         return scores(self.likelihoods, self.entropies, rows)
 
-    def strangeness(self, evidence: TaskEvidence, named: Tensor, rows: int) -> Tensor:
+    def strangeness(self, own: OwnMoments, named: Tensor, rows: int) -> Tensor:
         """Of the rows to the tasks named for them, `[S, groups]` both."""
-        every = strangeness(evidence, self.likelihoods, self.entropies, rows)
+        every = strangeness(own, self.likelihoods, self.entropies, rows)
         return every.gather(2, named.unsqueeze(2)).squeeze(2)
 
 

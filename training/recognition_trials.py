@@ -175,7 +175,7 @@ def _refused(
 
 def _strange(evidence: TaskEvidence, found: Signals, rows: int) -> Tensor:
     means = found.over(rows)
-    return means.strangeness(evidence, means.scores(rows).argmax(dim=2), rows).flatten()
+    return means.strangeness(evidence.own, means.scores(rows).argmax(dim=2), rows).flatten()
 
 
 def _reliability(confidences: Tensor, right: Tensor) -> list[list[float]]:

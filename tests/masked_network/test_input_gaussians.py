@@ -97,15 +97,3 @@ def test_precisions_for_other_regressions_leave_residuals_of_unit_variance() -> 
 def test_no_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="got none"):
         fitted_gaussian(torch.ones(0, COUNT))
-
-
-def test_likelihood_of_each_row_under_its_choices_is_that_among_all() -> None:
-    tasks = joined([fitted_gaussian(correlated(300, seed)) for seed in range(6)])
-    rows = correlated(70, 9)
-    choices = torch.randint(0, 6, (70, 3), generator=torch.Generator().manual_seed(1))
-    found = tasks.log_likelihoods_each(rows, choices)
-    torch.testing.assert_close(found, tasks.log_likelihoods(rows).gather(1, choices))
-    some = tasks.of(torch.tensor([4, 1]))
-    torch.testing.assert_close(
-        some.log_likelihoods(rows), tasks.log_likelihoods(rows)[:, torch.tensor([4, 1])]
-    )

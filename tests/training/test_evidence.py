@@ -50,7 +50,7 @@ def test_evidence_and_entropy_name_the_task_of_test_images(store: Store, digits:
             entropy = relative_entropies(network, artifact, inputs).mean().view(1)
             likelihoods.append(own)
             entropies.append(entropy)
-            strange.append(float(strangeness(evidence, own, entropy, len(inputs))))
+            strange.append(float(strangeness(evidence.own, own, entropy, len(inputs))))
         found = scores(torch.cat(likelihoods), torch.cat(entropies), len(inputs))
         assert int(found.argmax()) == truth
         assert strange[truth] == min(strange)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from masked_network.false_acceptance import most_strangeness
-from masked_network.task_evidence import TaskEvidence
+from masked_network.task_evidence import OwnMoments
 from model_store.store import Store
 from model_store.task_artifact import TaskArtifact
 from training.coefficients import CoefficientRecipe
@@ -163,7 +163,7 @@ class FalseAcceptance:
             by_store: dict[str, Got] = {}
             for name, (groups, kinds) in self.stores.items():
                 tasks = [task for group in groups for task in self._places(group)]
-                few = evidence.of(torch.tensor(tasks))
+                few = evidence.own.of(torch.tensor(tasks))
                 own = _strangeness(_under(tests, tasks, tasks), few, count)
                 others = {
                     kind: _strangeness(_under(unknown[kind], tasks), few, count) for kind in kinds
@@ -241,10 +241,10 @@ def _shares(own: Tensor, others: Mapping[str, Tensor], rate: float, rows: int) -
     }
 
 
-def _strangeness(found: Signals, evidence: TaskEvidence, rows: int) -> Tensor:
+def _strangeness(found: Signals, known: OwnMoments, rows: int) -> Tensor:
     """How strange each so many rows are to the task named for them."""
     means = found.over(rows)
-    return means.strangeness(evidence, means.scores(rows).argmax(dim=2), rows).flatten()
+    return means.strangeness(known, means.scores(rows).argmax(dim=2), rows).flatten()
 
 
 def _under(found: Signals, tasks: Sequence[int], sources: Sequence[int] | None = None) -> Signals:

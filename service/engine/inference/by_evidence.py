@@ -66,8 +66,8 @@ class ByEvidence:
         listed = [likely.tasks[index] for index in best]
         likelihoods = likely.likelihoods[best].tolist()
         neutral = likelihood_without_evidence(
-            float(likely.evidence.likelihood_mean[best[0]]),
-            float(likely.evidence.likelihood_deviation[best[0]]),
+            float(likely.own.likelihood_mean[best[0]]),
+            float(likely.own.likelihood_deviation[best[0]]),
             rows,
         )
         candidates = candidates_of([*listed, *without], asked, self._answers)
@@ -92,5 +92,5 @@ class ByEvidence:
 
 
 def _strangeness(likely: Likely, index: int, entropy: float, rows: int) -> float:
-    entropies = torch.full_like(likely.likelihoods, entropy)
-    return float(strangeness(likely.evidence, likely.likelihoods, entropies, rows)[index])
+    own, likelihood = likely.own.of(torch.tensor([index])), likely.likelihoods[index].view(1)
+    return float(strangeness(own, likelihood, torch.tensor([entropy]), rows))

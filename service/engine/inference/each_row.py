@@ -39,9 +39,9 @@ def identify_each_by_evidence(
     """
     choices, likelihoods = _left_open(likely, shortlist, top or 0)  # [n, S], -1 where none is
     tasks = [*likely.tasks, *without]
-    evidence, best = likely.evidence, choices[:, 0]
+    moments, best = likely.own, choices[:, 0]
     neutral = likelihood_without_evidence(
-        evidence.likelihood_mean[best], evidence.likelihood_deviation[best], rows=1
+        moments.likelihood_mean[best], moments.likelihood_deviation[best], rows=1
     )
     bare = torch.arange(len(likely.tasks), len(tasks)).expand(len(rows), -1)  # [n, W]
     places = torch.cat([choices, bare], dim=1)  # [n, S + W]
@@ -58,7 +58,7 @@ def identify_each_by_evidence(
     else:  # against the uniform answer
         margins = WEIGHTS.of_entropy(1) * (1 - doubt)
     known = places[:, 0] < len(likely.tasks)
-    first = evidence.of(places[:, 0].where(known, 0))
+    first = moments.of(places[:, 0].where(known, 0))
     strange = strangeness(first, own[:, 0], doubt, rows=1)
     probabilities, kept = score.softmax(dim=1).gather(1, order), max(top or 0, _KEPT)
     found = []

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from masked_network.compiled import compiled_kernels
 from masked_network.evidence_scan import (
     FEW_DIRECTIONS,
     MORE_DIRECTIONS,
@@ -18,9 +19,9 @@ from masked_network.evidence_scan import (
     scan,
     scan_rows,
 )
-from masked_network.task_evidence import TaskEvidence
 from model_store.artifact_layout import ArtifactLayout
-from model_store.evidence_tensor import EVIDENCE, evidence_of
+from model_store.evidence_reader import EvidenceReader
+from model_store.evidence_tensor import EVIDENCE, evidence_of, own_moments
 from service.engine.inference.kept_lists import KeptLists
 from service.engine.inference.known_tasks import KnownTasks, Likely, LikelyOfEach
 from service.engine.inference.scan_room import ScanRoom
@@ -58,6 +59,7 @@ class EvidenceIndex:
         lists_bytes: int = LISTS_BYTES,
     ) -> None:
         self._length = length
+        self._reader = EvidenceReader(length, compiled_kernels())
         self._threads = threads
         self._looks = [
             ScanRoom(min(directions, most)) for most in (FEW_DIRECTIONS, MORE_DIRECTIONS)
@@ -88,8 +90,8 @@ class EvidenceIndex:
             scanned, whose = self._to_scan(known, few_rows=len(projected) < _ENOUGH_ROWS)
             tasks = whose(scan(scanned, projected, self._threads).topk(_SECOND_LOOK).indices)
             evidence = self._evidence(tasks)
-        likelihoods = evidence.gaussians.log_likelihoods(projected).mean(dim=0)
-        return Likely(tasks, evidence, likelihoods)
+        likelihoods = self._reader.log_likelihoods(evidence, projected).mean(dim=1)
+        return Likely(tasks, own_moments(evidence), likelihoods)
 
     def likeliest_of_each(self, known: KnownTasks, projected: Tensor) -> LikelyOfEach:
         """The tasks that each of the projections `[n, D]` is likeliest under.
@@ -100,16 +102,16 @@ class EvidenceIndex:
             raise ValueError("expected tasks with evidence, got none")
         if known.evidence is not None:
             choices = torch.arange(len(known)).expand(len(projected), -1)
-            likelihoods = known.evidence.gaussians.log_likelihoods(projected)
-            return LikelyOfEach(known.tasks, known.evidence, choices, likelihoods)
+            likelihoods = self._reader.log_likelihoods(known.evidence, projected).T
+            return LikelyOfEach(known.tasks, own_moments(known.evidence), choices, likelihoods)
         scanned, whose = self._to_scan(known, few_rows=True)
         found = best_of_each(scanned, projected, _SECOND_LOOK)
         # torch leaves it unannotated
         rows, choices = found.unique(return_inverse=True)  # type: ignore[no-untyped-call]
         tasks = whose(rows)
         evidence = self._evidence(tasks)
-        likelihoods = evidence.gaussians.log_likelihoods_each(projected, choices)
-        return LikelyOfEach(tasks, evidence, choices, likelihoods)
+        likelihoods = self._reader.log_likelihoods_each(evidence, projected, choices)
+        return LikelyOfEach(tasks, own_moments(evidence), choices, likelihoods)
 
     def _to_scan(self, known: KnownTasks, few_rows: bool) -> tuple[ScanRows, _Whose]:
         """What a first look reads, and whose its rows are; no other task can be among the best."""
@@ -155,14 +157,16 @@ class EvidenceIndex:
         if end + more > len(self._lists_of):
             room = max(end + more, 2 * len(self._lists_of)) - len(self._lists_of)
             self._lists_of = np.concatenate([self._lists_of, np.zeros(room, np.int32)])
-        evidence = self._evidence(tasks)
+        gaussians = evidence_of(self._evidence(tasks), self._length).gaussians
         for look in self._looks:
-            look.write(torch.tensor(rows), scan_rows(evidence.gaussians, look.directions))
+            look.write(torch.tensor(rows), scan_rows(gaussians, look.directions))
         for row, task in zip(rows, tasks, strict=True):
             self._tasks[row] = task
             self._row_of[task] = row
 
-    def _evidence(self, tasks: Sequence[RegisteredTask]) -> TaskEvidence:
+    @staticmethod
+    def _evidence(tasks: Sequence[RegisteredTask]) -> Tensor:
+        """As tasks keep it, uint8 `[T, bytes]`."""
         of_layout: dict[ArtifactLayout, list[int]] = {}
         for index, task in enumerate(tasks):
             of_layout.setdefault(task.layout, []).append(index)
@@ -171,10 +175,9 @@ class EvidenceIndex:
             for of in of_layout.values()
         ]
         if len(parts) == 1:
-            return evidence_of(parts[0], self._length)
+            return parts[0]
         order = [index for of in of_layout.values() for index in of]
-        joined = torch.cat(parts)[torch.from_numpy(np.argsort(order))]
-        return evidence_of(joined, self._length)
+        return torch.cat(parts)[torch.from_numpy(np.argsort(order))]
 
 
 def _picked(tasks: Sequence[RegisteredTask | None], rows: Tensor) -> list[RegisteredTask]:

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from masked_network.task_evidence import TaskEvidence
+from masked_network.task_evidence import OwnMoments
 from service.engine.registry.task_table import RegisteredTask
 
 
 @dataclass(frozen=True)
 class Likely:
-    """Tasks with their evidence, and the mean log-likelihood of the rows under each, `[T]`."""
+    """Tasks, how their own rows are to them, and the mean log-likelihood of rows, `[T]`."""
 
     tasks: Sequence[RegisteredTask]
-    evidence: TaskEvidence
+    own: OwnMoments
     likelihoods: Tensor
 
 
@@ -26,7 +26,7 @@ class LikelyOfEach:
     """
 
     tasks: Sequence[RegisteredTask]
-    evidence: TaskEvidence
+    own: OwnMoments
     choices: Tensor
     likelihoods: Tensor
 
@@ -40,8 +40,8 @@ class KnownTasks:
     without: tuple[RegisteredTask, ...]
     tasks: tuple[RegisteredTask, ...]
     """Those that bring evidence."""
-    evidence: TaskEvidence | None
-    """All of theirs, where they are so few that it is always looked at."""
+    evidence: Tensor | None
+    """All of theirs, uint8 `[n, bytes]`, where they are so few that it is always looked at."""
 
     def __len__(self) -> int:
         return len(self.tasks)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from masked_network.compiled import Kernels, compiled_kernels
 from masked_network.input_gaussians import InputGaussians
@@ -34,9 +35,15 @@ _GROUP = 32
 """Tasks of which the best one stands for all, in a first search for the best."""
 
 
+_IN_A_VECTOR = 16
+"""Numbers that are read together; of a task to a whole number of times so many, or the last ones
+would each cost as much."""
+
+
 def scan_terms(directions: int) -> int:
     """How many numbers a task has here."""
-    return directions + directions * (directions + 1) // 2
+    terms = directions + directions * (directions + 1) // 2
+    return -(-terms // _IN_A_VECTOR) * _IN_A_VECTOR
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ def scan_rows(gaussians: InputGaussians, directions: int = MORE_DIRECTIONS) -> S
     linear = torch.einsum("tij,tj->ti", precision, few.means)
     above = torch.triu_indices(precision.shape[1], precision.shape[1])
     halves = torch.where(above[0] == above[1], 0.5, 1.0)
-    numbers = torch.cat([linear, -precision[:, above[0], above[1]] * halves], dim=1)
+    numbers = _in_vectors(torch.cat([linear, -precision[:, above[0], above[1]] * halves], dim=1))
     scales = numbers.abs().amax(dim=1) / _LARGEST_LEVEL
     levels = (numbers / scales.unsqueeze(1)).round().to(torch.int8)
     biases = few.log_volumes() - (linear * few.means).sum(dim=1) / 2
@@ -108,9 +115,17 @@ def scan(
         )
 
     starts = range(0, len(rows), _BLOCK)
-    for _ in map(one, starts) if threads is None else threads.map(one, starts):
+    # The way to a thread takes longer than a part that is the only one.
+    for _ in map(one, starts) if threads is None or len(starts) < 2 else threads.map(one, starts):
         pass
     return scores
+
+
+def best_of(scores: Tensor, count: int) -> Tensor:
+    """Which are the best so many of scores `[T]`, in no order; all, where there are no more."""
+    if len(scores) <= _GROUP * count:
+        return scores.topk(min(count, len(scores))).indices
+    return _best(pad(scores, (0, -len(scores) % _GROUP), value=-torch.inf).unsqueeze(0), count)[0]
 
 
 def best_of_each(rows: ScanRows, projected: Tensor, count: int) -> Tensor:
@@ -123,7 +138,7 @@ def best_of_each(rows: ScanRows, projected: Tensor, count: int) -> Tensor:
         raise ValueError(f"expected {count} tasks or more, got {len(rows)}")
     few = projected[:, : rows.directions]
     above = torch.triu_indices(rows.directions, rows.directions)
-    features = torch.cat([few, few[:, above[0]] * few[:, above[1]]], dim=1)  # [n, terms]
+    features = _in_vectors(torch.cat([few, few[:, above[0]] * few[:, above[1]]], dim=1))
     at_once = max(1, _MOST_SCORES // len(rows))
     return torch.cat([_best(_scores(rows, some), count) for some in torch.split(features, at_once)])
 
@@ -152,4 +167,8 @@ def _best(scores: Tensor, count: int) -> Tensor:
 def _features(few: Tensor) -> Tensor:
     above = torch.triu_indices(few.shape[1], few.shape[1])
     products = few.T @ few / len(few)
-    return torch.cat([few.mean(dim=0), products[above[0], above[1]]])
+    return _in_vectors(torch.cat([few.mean(dim=0), products[above[0], above[1]]]))
+
+
+def _in_vectors(numbers: Tensor) -> Tensor:
+    return pad(numbers, (0, -numbers.shape[-1] % _IN_A_VECTOR))

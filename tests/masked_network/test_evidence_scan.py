@@ -2,12 +2,23 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from masked_network.compiled import compiled_kernels
-from masked_network.evidence_scan import ScanRows, best_of_each, scan, scan_rows, scan_terms
+from masked_network.evidence_scan import (
+    ScanRows,
+    best_of,
+    best_of_each,
+    scan,
+    scan_rows,
+    scan_terms,
+)
 from masked_network.input_gaussians import InputGaussians, fitted_gaussian
 
 TASKS, DIRECTIONS = 40, 36
+TERMS = 24 + 24 * 25 // 2
+"""Of the numbers of a task those that are not there to fill a vector."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +44,7 @@ def slow(found: ScanRows, rows: torch.Tensor) -> torch.Tensor:
     few = rows[:, :24].double()
     scores = []
     for levels, scale, bias in zip(found.levels, found.scales, found.biases, strict=True):
-        numbers = levels.double() * scale
+        numbers = levels[:TERMS].double() * scale
         total = 0.0
         for row in few:
             pairs = [row[i] * row[j] for i in range(24) for j in range(i, 24)]
@@ -44,7 +55,8 @@ def slow(found: ScanRows, rows: torch.Tensor) -> torch.Tensor:
 
 def test_scan_is_the_product_of_what_is_kept(tasks: InputGaussians, rows: torch.Tensor) -> None:
     found = scan_rows(tasks)
-    assert found.levels.shape == (TASKS, scan_terms(24)) == (TASKS, 324)
+    assert found.levels.shape == (TASKS, scan_terms(24)) == (TASKS, 336)
+    assert not found.levels[:, TERMS:].any()
     torch.testing.assert_close(scan(found, rows), slow(found, rows), atol=0.02, rtol=0.002)
 
 
@@ -75,17 +87,31 @@ def test_kernel_and_torch_agree(tasks: InputGaussians, rows: torch.Tensor) -> No
     few = rows[:, :24]
     above = torch.triu_indices(24, 24)
     features = torch.cat([few.mean(dim=0), (few.T @ few / len(few))[above[0], above[1]]])
-    plain = found.biases + found.scales * (found.levels.float() @ features)
+    plain = found.biases + found.scales * (found.levels[:, :TERMS].float() @ features)
     torch.testing.assert_close(scan(found, rows), plain, atol=0.02, rtol=0.002)
 
 
 def test_fewer_directions_than_are_scanned_do_too() -> None:
     one = fitted_gaussian(torch.randn(50, 3, generator=torch.Generator().manual_seed(1)))
     rows = torch.zeros(1, 3)
-    assert scan_rows(one).levels.shape == (1, scan_terms(3)) == (1, 9)
+    assert scan_rows(one).levels.shape == (1, scan_terms(3)) == (1, 16)
     torch.testing.assert_close(
         scan(scan_rows(one), rows), one.log_likelihoods(rows)[0], atol=0.1, rtol=0.1
     )
+
+
+@given(count=st.integers(1, 9), scores=st.integers(0, 700), seed=st.integers(0, 99))
+def test_best_of_scores_are_those_that_sorting_finds(count: int, scores: int, seed: int) -> None:
+    values = torch.rand(scores, generator=torch.Generator().manual_seed(seed))
+    found = best_of(values, count)
+    assert set(found.tolist()) == set(values.argsort(descending=True)[:count].tolist())
+    assert len(found) == min(count, scores)
+
+
+def test_what_is_at_minus_infinity_is_not_among_the_best_of_scores() -> None:
+    values = torch.full((3000,), -torch.inf)
+    values[torch.tensor([5, 6, 2999])] = torch.tensor([1.0, 2.0, 3.0])
+    assert sorted(best_of(values, 3).tolist()) == [5, 6, 2999]
 
 
 @pytest.mark.parametrize("count", [1, 5, TASKS])

@@ -15,6 +15,7 @@ from masked_network.evidence_scan import (
     FEW_DIRECTIONS,
     MORE_DIRECTIONS,
     ScanRows,
+    best_of,
     best_of_each,
     scan,
     scan_rows,
@@ -88,7 +89,7 @@ class EvidenceIndex:
         evidence = known.evidence
         if evidence is None:
             scanned, whose = self._to_scan(known, few_rows=len(projected) < _ENOUGH_ROWS)
-            tasks = whose(scan(scanned, projected, self._threads).topk(_SECOND_LOOK).indices)
+            tasks = whose(best_of(scan(scanned, projected, self._threads), _SECOND_LOOK))
             evidence = self._evidence(tasks)
         likelihoods = self._reader.log_likelihoods(evidence, projected).mean(dim=1)
         return Likely(tasks, own_moments(evidence), likelihoods)

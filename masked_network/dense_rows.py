@@ -25,6 +25,8 @@ class DenseRows:
         self._kernels = kernels
         self._shapes = {layer.name: layer.shape for layer in layers}
         self._row_length, self._outputs = layers[0].fan_in, layers[-1].shape[0]
+        self._checked: Mapping[str, Tensor] = {}
+        """Whose places the layers have."""
         self._scratch = torch.empty(2, MOST_ROWS, max(layer.shape[0] for layer in layers))
         self._layers = (DenseLayer * len(layers))(
             *(DenseLayer(outputs=layer.shape[0], terms=layer.fan_in) for layer in layers)
@@ -33,21 +35,28 @@ class DenseRows:
     def __call__(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         """Logits `[B, outputs]`, fp32, for inputs `[B, *input_shape]`, at most `MOST_ROWS`.
 
-        Raises `ValueError` on weights or rows that do not fit.
+        Weights stay as they are while they are used: those of the last call are kept, and not
+        looked at again. Raises `ValueError` on weights or rows that do not fit.
         """
         rows = inputs.shape[0]
         if rows > MOST_ROWS or inputs.numel() != rows * self._row_length or not _is_plain(inputs):
             expected = f"at most {MOST_ROWS} rows of {self._row_length} fp32 in main memory"
             raise ValueError(f"expected {expected}, got {tuple(inputs.shape)} {inputs.dtype}")
+        if weights is not self._checked:
+            self._take_up(weights)
+        outputs = inputs.new_empty(rows, self._outputs)
+        self._kernels.dense_rows(self._layers, inputs, outputs, self._scratch)
+        return outputs
+
+    def _take_up(self, weights: Mapping[str, Tensor]) -> None:
+        self._checked = {}
         for layer, (name, shape) in zip(self._layers, self._shapes.items(), strict=True):
             weight = weights[name]
             if weight.shape != shape or not _is_plain(weight):
                 got = f"{tuple(weight.shape)} {weight.dtype}"
                 raise ValueError(f"{name}: expected contiguous fp32 {shape}, got {got}")
             layer.weights = weight.data_ptr()
-        outputs = inputs.new_empty(rows, self._outputs)
-        self._kernels.dense_rows(self._layers, inputs, outputs, self._scratch)
-        return outputs
+        self._checked = weights
 
 
 def _is_plain(tensor: Tensor) -> bool:

@@ -86,3 +86,19 @@ def test_what_does_not_fit_is_refused_in_words(kernels: Kernels) -> None:
     for weight in (torch.ones(3, 6), torch.ones(3, 5).half(), torch.ones(5, 3).T):
         with pytest.raises(ValueError, match=r"hidden1.weight: expected contiguous fp32 \(3, 5\)"):
             dense(weights | {"hidden1.weight": weight}, torch.ones(1, 5))
+
+
+@every_way
+def test_other_weights_are_taken_up_at_once_and_those_that_do_not_fit_leave_nothing(
+    kernels: Kernels,
+) -> None:
+    dense, first = made(5, (3, 4), 2, kernels)
+    second = {name: 2 * weight for name, weight in first.items()}
+    row = random_rows(1, 5)
+    answers = [dense(weights, row) for weights in (first, second, first, first)]
+    assert torch.equal(answers[1], 8 * answers[0])
+    assert torch.equal(answers[2], answers[0])
+    assert torch.equal(answers[3], answers[0])
+    with pytest.raises(ValueError, match="expected contiguous fp32"):
+        dense(first | {"classifier.weight": torch.ones(2, 4).half()}, row)
+    assert torch.equal(dense(first, row), answers[0])

@@ -80,8 +80,29 @@ class Planner:
         the next best one: the less dearer that is, the more often, and all tries together add no
         more than a hundredth to what batches should take.
         """
+        if len(groups) == 1:
+            return [self._alone(groups[0])]
         way = self._way(Counter(groups))
         return [way[group] for group in groups]
+
+    def _alone(self, group: Group) -> Path:
+        # As `_way` would, in a third of the time: most batches of a service at ease are one task's.
+        without: Path = "grouped" if group.at_hand else "composed"
+        costs, rows = self.costs, group.rows
+        if costs.mixed is None or not group.may_mix or self.forward_path == "grouped":
+            return without
+        if self.forward_path == "mixed":
+            return "mixed"
+        mixed_seconds, seconds = costs.mixed.seconds(rows), costs.grouped.seconds(rows)
+        if not group.at_hand:
+            seconds += costs.compose.seconds(1)
+        best: Path
+        another: Path
+        best, another = ("mixed", without) if mixed_seconds <= seconds else (without, "mixed")
+        least, more = min(mixed_seconds, seconds), max(mixed_seconds, seconds)
+        if self._tries_now({group: 1}, least, more, {group: best}, {group: another}):
+            return another
+        return best
 
     def _way(self, kinds: Mapping[Group, int]) -> Way:
         grouped: Way = {kind: "grouped" if kind.at_hand else "composed" for kind in kinds}

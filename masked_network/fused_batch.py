@@ -12,6 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from masked_network.basis_responses import BasisResponses
 from masked_network.compiled import Kernels
 from masked_network.composition import compose
 from masked_network.fully_connected import FullyConnected
@@ -21,6 +22,9 @@ from masked_network.mixed_batch import MixedBatch, composed_by_task
 from masked_network.register_rows import MOST_ROWS, RegisterRows
 from masked_network.row_layers import RowLayers
 from masked_network.signed_codes import SignedLayer, one_plane, one_plane_layers
+
+_MOST_ROWS_OF_EVERY = 4096
+"""Of tasks times rows in one go: a bound on memory."""
 
 
 class FusedBatch:
@@ -48,6 +52,7 @@ class FusedBatch:
         self._fused: RowLayers | None = None
         self._chain: list[_FusedProduct] = []
         self._few_rows: RegisterRows | None = None
+        self._basis: BasisResponses | None = None
         if kernels is None:
             return
         if type(backbone) is not FullyConnected:
@@ -61,6 +66,8 @@ class FusedBatch:
             for name, layer in backbone.named_children()
             if isinstance(layer, nn.Linear)
         ]
+        with suppress(ValueError):
+            self._basis = BasisResponses(next(iter(layers.values())))
         with suppress(ValueError):
             # Sums of nine coefficients and more are too many numbers for registers.
             if bank.disjoint or bank.size <= PLANE_BITS:
@@ -113,6 +120,29 @@ class FusedBatch:
         for name in self._fused.names:
             buffers |= {f"{name}.tables": tables, f"{name}.task_of_row": tasks}
         return self._fused(buffers, batch, inputs)
+
+    @torch.no_grad()
+    def every_task(self, coefficients: Tensor, inputs: Tensor) -> Tensor | None:
+        """Logits `[T, n, outputs]` of the same rows by each task; None where `__call__` has to.
+
+        What the first layer's codes make of the rows is computed once, which takes as long as a
+        few dozen tasks do by `__call__`. Raises `ValueError` on coefficients, rows or types that do
+        not fit.
+        """
+        if self._basis is None:
+            return None
+        _check_floats(coefficients, inputs)
+        tables = one_plane(self._bank, coefficients).contiguous()
+        rows = len(inputs)
+        responses = self._basis(inputs.flatten(start_dim=1))
+        parts = []
+        for some in torch.split(tables, max(1, _MOST_ROWS_OF_EVERY // rows)):
+            owners = torch.arange(len(some)).repeat_interleave(rows)
+            hidden = self._basis.under(some, responses).relu_()
+            for product in self._chain[1:-1]:
+                hidden = product.under(some, owners, hidden).relu_()
+            parts.append(self._chain[-1].under(some, owners, hidden))
+        return torch.cat(parts).view(len(tables), rows, -1)
 
     def _by_chain(self, tables: Tensor, task_of_row: Tensor, inputs: Tensor) -> Tensor:
         hidden = inputs.flatten(start_dim=1)

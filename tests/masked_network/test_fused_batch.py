@@ -12,6 +12,7 @@ from masked_network.compiled import Kernels, compiled_kernels
 from masked_network.fused_batch import FusedBatch
 from masked_network.mixed_batch import MixedBatch
 from masked_network.register_rows import MOST_ROWS
+from masked_network.signed_codes import one_plane_layers
 from tests.mixed_batches import Network, assert_same_logits, backbones, network_of, task_mixes
 
 COMPILED = compiled_kernels()
@@ -192,3 +193,43 @@ def test_rows_of_another_shape_or_without_statistics_are_refused(kernels: Kernel
     batch, inputs = residual.batch(2, [0, 1])
     with pytest.raises(ValueError, match="expected statistics of 2 tasks"):
         fused(residual, kernels)(MixedBatch(batch.coefficients, batch.task_of_row), inputs)
+
+
+@compiled_way
+@given(
+    kind=st.sampled_from(["partition", "root", "ranked", "atoms", "random"]),
+    size=st.integers(1, 13),
+    groups=st.sampled_from([1, 3]),
+    tasks=st.integers(1, 5),
+    rows=st.sampled_from([1, 2, 7, 2050]),
+)
+@settings(max_examples=25, deadline=None)
+def test_the_same_rows_by_every_task_are_answered_as_composing_does(
+    kernels: Kernels, kind: str, size: int, groups: int, tasks: int, rows: int
+) -> None:
+    size = {"atoms": 1 + size % 4, "random": 1 + size % 4}.get(kind, size)
+    backbone = build_backbone("lenet-300-100", (1, 9, 11), 10)
+    network = network_of(backbone, (1, 9, 11), kind, size, groups)
+    coefficients = network.batch(tasks, [0])[0].coefficients
+    inputs = torch.randn(rows, 1, 9, 11, generator=torch.Generator().manual_seed(rows))
+    logits = fused(network, kernels).every_task(coefficients, inputs)
+    first = one_plane_layers(network.weights, network.bank)[0]
+    assert (logits is None) == (2 * first.entries > 99)
+    if logits is None:
+        return
+    assert logits.shape == (tasks, rows, 10)
+    for own, found in zip(coefficients, logits, strict=True):
+        alone = MixedBatch(own.unsqueeze(0), torch.zeros(rows, dtype=torch.int64))
+        assert_same_logits(found, network.composed(alone, inputs))
+
+
+@compiled_way
+def test_where_codes_are_as_many_as_terms_the_same_rows_are_for_others(kernels: Kernels) -> None:
+    network = lenet("partition", 13)
+    batch, inputs = network.batch(2, [0])
+    assert fused(network, kernels).every_task(batch.coefficients, inputs) is None
+    few = fused(lenet("partition", 12), kernels)
+    with pytest.raises(ValueError, match="expected rows of 25, got"):
+        few.every_task(batch.coefficients[:, :, :12], inputs[:, :, :4])
+    with pytest.raises(ValueError, match="expected coefficients"):
+        few.every_task(batch.coefficients[:, :, :11], inputs)

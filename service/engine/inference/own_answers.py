@@ -16,6 +16,9 @@ from service.engine.registry.task_table import RegisteredTask
 _MOST_ROWS = 4096
 """Of all tasks together in one pass: a bound on memory."""
 
+_VERY_MANY = 64
+"""Tasks from which on it pays to prepare the rows for all of them."""
+
 
 class OwnAnswers:
     """For one thread at a time, beside those that predict."""
@@ -39,6 +42,22 @@ class OwnAnswers:
             found[index] if index in found else self._composed(task, rows[index])
             for index, task in enumerate(tasks)
         ]
+
+    def of_same_rows(self, tasks: Sequence[RegisteredTask], rows: Rows) -> Rows:
+        """Logits `[T, n, outputs]` of the same rows by each of the tasks."""
+        mixed, outputs = self._mixed, self._network.manifest.backbone.outputs
+        found = np.empty((len(tasks), len(rows), outputs), np.float32)
+        together = np.zeros(len(tasks), np.bool_)
+        if mixed is not None and len(tasks) >= _VERY_MANY:
+            takes = np.array([mixed.takes(task) for task in tasks])
+            some = [task for task, takes_it in zip(tasks, takes, strict=True) if takes_it]
+            if some and (logits := mixed.by_every_task(some, rows)) is not None:
+                together = takes
+                found[together] = logits
+        others = [task for task, done in zip(tasks, together, strict=True) if not done]
+        if others:
+            found[~together] = self(others, [rows] * len(others))
+        return found
 
     @torch.no_grad()
     def _composed(self, task: RegisteredTask, rows: Rows) -> Rows:

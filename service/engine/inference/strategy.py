@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,8 +43,14 @@ def candidates_of(
     tasks: Sequence[RegisteredTask], asked: Asked, answers: OwnAnswers
 ) -> list[Candidate]:
     """Tasks with what their own networks answer to the rows, and the entropy of that."""
-    logits = answers(tasks, [asked.rows] * len(tasks))
-    return [answered(task, own) for task, own in zip(tasks, logits, strict=True)]
+    logits = answers.of_same_rows(tasks, asked.rows)  # [T, n, outputs]
+    classes = np.array([len(task.classes) for task in tasks])
+    entropies = np.empty(len(tasks), np.float32)
+    for count in np.unique(classes):
+        alike = classes == count
+        of_classes = torch.from_numpy(logits[alike, :, :count])
+        entropies[alike] = entropy_nats(of_classes).mean(dim=1).numpy()
+    return list(map(Candidate, tasks, entropies.tolist(), logits))
 
 
 def answered(task: RegisteredTask, logits: Rows) -> Candidate:

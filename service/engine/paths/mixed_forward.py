@@ -22,6 +22,9 @@ RunMixed = Callable[[MixedBatch, Tensor], Tensor]
 RunFew = Callable[[Tensor, Tensor, Tensor], Tensor | None]
 """The same of at most `MOST_ROWS` rows, by the coefficients that tasks keep, `[T, L, K]` or of one
 `[L, K]`, the task of each row, and inputs; None where it has no answer."""
+RunEvery = Callable[[Tensor, Tensor], Tensor | None]
+"""Of coefficients `[T, L, K]` and inputs of n rows: logits `[T, n, outputs]` of these by each task;
+None where it has no answer."""
 
 
 class MixedForward(ABC):
@@ -41,16 +44,26 @@ class MixedForward(ABC):
     def __call__(self, tasks: Sequence[RegisteredTask], rows: Sequence[Rows]) -> list[Rows]:
         """Logits `[n, outputs]` of each task's rows `[n, row_length]`; no task occurs twice."""
 
+    def by_every_task(self, tasks: Sequence[RegisteredTask], rows: Rows) -> Rows | None:
+        """Logits `[T, n, outputs]` of the same rows by each of very many; None: as any others."""
+        return None
+
 
 class BatchForward(MixedForward):
     """The same of a batch that brings its tasks."""
 
     def __init__(
-        self, network: FrozenNetwork, name: str, run: RunMixed, run_few: RunFew | None = None
+        self,
+        network: FrozenNetwork,
+        name: str,
+        run: RunMixed,
+        run_few: RunFew | None = None,
+        run_every: RunEvery | None = None,
     ) -> None:
         super().__init__(network, name)
         self._run = run
         self._run_few = run_few
+        self._run_every = run_every
 
     def __call__(self, tasks: Sequence[RegisteredTask], rows: Sequence[Rows]) -> list[Rows]:
         if len(tasks) == 1:
@@ -66,6 +79,13 @@ class BatchForward(MixedForward):
         if logits is None:
             logits = self._together(tasks, owners, inputs)
         return _apart(logits.numpy(), lengths)
+
+    def by_every_task(self, tasks: Sequence[RegisteredTask], rows: Rows) -> Rows | None:
+        if self._run_every is None:
+            return None
+        coefficients, _ = of_tasks(self._network, tasks)
+        logits = self._run_every(coefficients, self._inputs(rows))
+        return None if logits is None else logits.numpy()
 
     def _alone(self, task: RegisteredTask, rows: Rows) -> Rows:
         inputs, owners = self._inputs(rows), _ONE_TASK

@@ -37,7 +37,7 @@ def mixed_forward(
         with suppress(ValueError):
             fused = FusedBatch(*parts, kernels)
             few = fused.few_rows if fused.in_registers else None
-            return BatchForward(network, "fused", fused, few)
+            return BatchForward(network, "fused", fused, few, fused.every_task)
     if network.bank.size <= _MOST_STACKED:
         return BatchForward(network, "stacked", StackedBank(*parts))
     return None

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 _LIBRARY = "_lanes"
-_VERSION = 8
+_VERSION = 9
 """What `impress_version` has to answer: a library of other sources is none."""
 
 
@@ -59,6 +59,16 @@ class Kept(ctypes.Structure):
         ("places", ctypes.c_void_p),
         ("ends", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("layers", "count", "entries", "task_bytes", "bits")),
+    ]
+
+
+class ByteCodes(ctypes.Structure):
+    """One layer as `impress_look_up_bytes` takes it; its tensors must be kept as long."""
+
+    _fields_ = [
+        ("codes", ctypes.c_void_p),
+        ("negative", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("count", "entries", "first", "to")),
     ]
 
 
@@ -169,22 +179,14 @@ class Kernels:
         )
 
     def look_up_bytes(
-        self,
-        codes: Tensor,
-        negative: Tensor,
-        table: Tensor,
-        first: int,
-        entries: int,
-        composed: Tensor,
+        self, layers: "ctypes.Array[ByteCodes]", table: Tensor, composed: Tensor
     ) -> None:
-        """Write `±own[codes]` of `own = table[first : first + entries]`, at most 256 entries.
+        """Write `±table[first + codes]` of each layer, from its place on; words of 2 or 4 bytes.
 
         uint8 codes in blocks of 64, a sign bit each.
         """
-        word = composed.element_size()
         self.library.impress_look_up_bytes(
-            *(codes.data_ptr(), negative.data_ptr(), table.data_ptr() + first * word, entries),
-            *(composed.data_ptr(), composed.numel(), word),
+            *(layers, len(layers), table.data_ptr(), composed.data_ptr(), composed.element_size()),
         )
 
 
@@ -223,7 +225,7 @@ def _declared(library: ctypes.CDLL) -> Kernels:
     ]
     library.impress_look_up.argtypes = [pointer, pointer, pointer, count, number]
     library.impress_look_up_bytes.argtypes = [
-        *(pointer, pointer, pointer, count, pointer, count, number),
+        *(ctypes.POINTER(ByteCodes), count, pointer, pointer, number),
     ]
     library.impress_scan.argtypes = [*[pointer] * 4, ctypes.c_float, count, count, pointer]
     for name in ("product", "dense_rows", "likelihoods", "look_up", "look_up_bytes", "scan"):

@@ -116,20 +116,33 @@ int32_t impress_permutes_bytes() {
 #endif
 }
 
-// Only where `impress_permutes_bytes`, and of at most 256 `entries`; codes are padded to a multiple of
-// 64.
-void impress_look_up_bytes(const uint8_t* codes, const uint64_t* negative, const void* table,
-                           int64_t entries, void* composed, int64_t count, int32_t word_bytes) {
+// One layer as `impress_look_up_bytes` takes it; `compiled.py` has the same. Codes are padded to a
+// multiple of 64, with a bit of `negative` for each.
+struct ByteCodes {
+    const uint8_t* codes;
+    const uint64_t* negative;
+    int64_t count, entries;  // at most 256
+    int64_t first;           // where among all words of the table its own begin
+    int64_t to;              // where among all composed weights its own begin
+};
+
+// Only where `impress_permutes_bytes`.
+void impress_look_up_bytes(const ByteCodes* layers, int64_t count, const void* table, void* composed,
+                           int32_t word_bytes) {
 #ifdef X86
     const uint8_t* words = static_cast<const uint8_t*>(table);
-    uint8_t* to = static_cast<uint8_t*>(composed);
-    if (word_bytes == 2)
-        look_up_bytes<2>(codes, negative, words, entries, to, count);
-    else
-        look_up_bytes<4>(codes, negative, words, entries, to, count);
+    uint8_t* all = static_cast<uint8_t*>(composed);
+    for (int64_t i = 0; i < count; i++) {
+        const ByteCodes& layer = layers[i];
+        const uint8_t* own = words + layer.first * word_bytes;
+        uint8_t* to = all + layer.to * word_bytes;
+        if (word_bytes == 2)
+            look_up_bytes<2>(layer.codes, layer.negative, own, layer.entries, to, layer.count);
+        else
+            look_up_bytes<4>(layer.codes, layer.negative, own, layer.entries, to, layer.count);
+    }
 #else
-    (void)codes, (void)negative, (void)table, (void)entries, (void)composed, (void)count;
-    (void)word_bytes;
+    (void)layers, (void)count, (void)table, (void)composed, (void)word_bytes;
 #endif
 }
 }

@@ -3,8 +3,10 @@
 For serving: the same weights, to the bit, as `compose`, but no gradient. This project's own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import accumulate
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from masked_network.compiled import Kernels
+from masked_network.compiled import ByteCodes, Kernels
 from masked_network.mask_bank import MaskBank
 from masked_network.signed_codes import SignedLayer, one_plane, one_plane_layers
 
@@ -38,12 +40,13 @@ class OnePassComposition:
         self._bank = bank
         magnitudes = [layer.magnitude for layer in layers for _ in layer.segments]
         self._magnitudes = torch.tensor(magnitudes).unsqueeze(1)  # [L, 1]
-        self._layers = [
-            _InRegisters(layer, kernels)
-            if kernels.permutes_bytes and layer.entries <= _IN_REGISTERS
-            else _InMemory(layer, kernels)
-            for layer in layers
+        self._names = [layer.name for layer in layers]
+        by_bytes = [
+            layer for layer in layers if kernels.permutes_bytes and layer.entries <= _IN_REGISTERS
         ]
+        width = one_plane(bank, torch.zeros(len(bank.codes), bank.size)).shape[-1]
+        self._in_registers = _InRegisters(by_bytes, width, kernels) if by_bytes else None
+        self._in_memory = [_InMemory(layer, kernels) for layer in layers if layer not in by_bytes]
 
     def __call__(self, coefficients: Tensor, composed: ComposedType = "fp32") -> dict[str, Tensor]:
         """One task's weights from coefficients `[L, K]`, fp32; rounded to a narrower type at last.
@@ -58,9 +61,14 @@ class OnePassComposition:
             got = f"{coefficients.dtype} {list(coefficients.shape)} on {coefficients.device}"
             raise ValueError(f"expected coefficients [L, K], fp32 in main memory, got {got}")
         # All layers at once: of a small layer, one operation more takes longer than its look-ups.
-        worth = one_plane(self._bank, coefficients) * self._magnitudes
-        tables = _Tables(worth.to(COMPOSED_DTYPES[composed]).contiguous())
-        return {layer.name: layer.compose(tables) for layer in self._layers}
+        table = one_plane(self._bank, coefficients)
+        worth = torch.empty(table.shape, dtype=COMPOSED_DTYPES[composed])
+        tables = _Tables(torch.mul(table, self._magnitudes, out=worth))
+        found = {} if self._in_registers is None else self._in_registers.compose(tables)
+        if not self._in_memory:
+            return found
+        found |= {layer.name: layer.compose(tables) for layer in self._in_memory}
+        return {name: found[name] for name in self._names}
 
 
 class _Tables:
@@ -97,22 +105,52 @@ class _InMemory:
 
 
 class _InRegisters:
-    """A layer by codes of one byte and signs of one bit."""
+    """Layers by codes of one byte and signs of one bit: all in one call, into one piece of memory.
 
-    def __init__(self, layer: SignedLayer, kernels: Kernels) -> None:
-        self.name, self._shape, self._kernels = layer.name, layer.shape, kernels
-        self._first_table, self._entries = layer.segments.start, layer.entries
-        self._codes = _interleaved(layer.codes[0]).to(torch.uint8)
-        bits = np.packbits(_interleaved(layer.negative).numpy(), bitorder="little")
-        self._negative = torch.from_numpy(bits)
+    Beside the look-ups of a small layer, a call and a tensor of its own would take as long.
+    """
 
-    def compose(self, tables: _Tables) -> Tensor:
-        composed = tables.empty(self._shape)
-        first = self._first_table * tables.entries
-        self._kernels.look_up_bytes(
-            self._codes, self._negative, tables.worth, first, self._entries, composed
+    def __init__(self, layers: Sequence[SignedLayer], width: int, kernels: Kernels) -> None:
+        self._kernels = kernels
+        self._codes = [_interleaved(layer.codes[0]).to(torch.uint8) for layer in layers]
+        self._negative = [
+            torch.from_numpy(np.packbits(_interleaved(layer.negative).numpy(), bitorder="little"))
+            for layer in layers
+        ]
+        # Each begins at a whole block.
+        starts = list(accumulate(map(len, self._codes), initial=0))
+        self._size = starts.pop()
+        self._views = [
+            (layer.name, layer.shape, _strides(layer.shape), start)
+            for layer, start in zip(layers, starts, strict=True)
+        ]
+        self._layers = (ByteCodes * len(layers))(
+            *(
+                ByteCodes(
+                    codes=codes.data_ptr(),
+                    negative=negative.data_ptr(),
+                    count=prod(layer.shape),
+                    entries=layer.entries,
+                    first=layer.segments.start * width,
+                    to=start,
+                )
+                for layer, codes, negative, start in zip(
+                    layers, self._codes, self._negative, starts, strict=True
+                )
+            )
         )
-        return composed
+
+    def compose(self, tables: _Tables) -> dict[str, Tensor]:
+        composed = tables.empty((self._size,))
+        self._kernels.look_up_bytes(self._layers, tables.worth, composed)
+        return {
+            name: composed.as_strided(shape, strides, start)
+            for name, shape, strides, start in self._views
+        }
+
+
+def _strides(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(prod(shape[place + 1 :]) for place in range(len(shape)))
 
 
 def _interleaved(values: Tensor) -> Tensor:

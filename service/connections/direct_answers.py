@@ -61,6 +61,7 @@ class DirectAnswers:
         self.proxies = proxies
         self.timeout_ms = timeout_ms
         self._most_bytes = min(MOST_BYTES, max_body_bytes)
+        self._of_path = lru_cache(_REMEMBERED_URLS)(self._target_of_path)
         self.target = lru_cache(_REMEMBERED_URLS)(self._target)
         """Where a POST of that URL goes; None where it is not for here."""
 
@@ -79,14 +80,19 @@ class DirectAnswers:
         )
 
     def _target(self, url: bytes) -> Target | None:
-        raw_path, _, query = url.partition(b"?")
-        if b"%" in raw_path or b"#" in url or not raw_path.isascii():
+        path, _, query = url.partition(b"?")
+        # Tasks that are named in the query have one path.
+        found = None if b"#" in query else self._of_path(path)
+        return None if found is None else found._replace(query=query)
+
+    def _target_of_path(self, raw_path: bytes) -> Target | None:
+        if b"%" in raw_path or b"#" in raw_path or not raw_path.isascii():
             return None
         path = raw_path.decode()
         for route in self._routes:
             parts = route.parts(path)
             if parts is not None:
-                return Target(route, parts, path, query)
+                return Target(route, parts, path, b"")
         return None
 
 

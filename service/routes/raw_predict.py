@@ -8,7 +8,7 @@ import numpy as np
 
 from service.connections.raw_calls import OCTETS, RawAnswer, RawCall, RawRequest, RawRoute
 from service.engine.engine import Engine
-from service.engine.inference.question import Question
+from service.engine.inference.question import PLAIN_QUESTION, Question
 from service.engine.prediction import Prediction
 from service.errors import InvalidInput
 from service.routes.predict import check_has_task
@@ -49,11 +49,10 @@ def raw_predict_route(engine: Engine, settings: Settings) -> RawRoute:
 @lru_cache(maxsize=1024)
 def _asked_for(query: bytes) -> tuple[str | None, str | None, str, Question]:
     said = query.decode("latin-1")
-    if "&" in said or "%" in said or "+" in said:
-        given = dict(parse_qsl(said, keep_blank_values=True))
-    else:  # a task alone, for which a parser costs as much as the rest of the head
-        name, _, value = said.partition("=")
-        given = {name: value}
+    # A task alone, for which a parser costs as much as the rest of the head.
+    if said.startswith("task=") and "&" not in said and "%" not in said and "+" not in said:
+        return said[5:], None, "probabilities", PLAIN_QUESTION
+    given = dict(parse_qsl(said, keep_blank_values=True))
     output = given.get("output", "probabilities")
     if output not in _RAW_ANSWERS:
         raise InvalidInput(f"output: expected probabilities or logits, got {output[:40]!r}")

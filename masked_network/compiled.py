@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 _LIBRARY = "_lanes"
-_VERSION = 9
+_VERSION = 10
 """What `impress_version` has to answer: a library of other sources is none."""
 
 

@@ -202,5 +202,5 @@ int32_t impress_lanes() {
 
 int32_t impress_tile() { return TILE; }
 
-int32_t impress_version() { return 9; }
+int32_t impress_version() { return 10; }
 }

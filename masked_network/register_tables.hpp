@@ -62,58 +62,84 @@ struct Bytes {
     }
 };
 
-// A table of few different numbers: for each entry its place among them, two entries a byte.
+// Finds for each entry its place among the different numbers of a table; false where these are more
+// than `most`, at most MOST_VALUES. `places` has room for entries to a whole number of 16.
+INLINE bool find_places(const float* table, int64_t entries, int most, uint8_t* places,
+                        uint32_t* values) {
+    int count = 0;
+    for (int64_t first = 0; first < entries; first += 16) {
+        const int64_t left = entries - first;
+        __mmask16 unknown = left < 16 ? (1u << left) - 1 : 0xffffu;
+        const __m512i words = _mm512_maskz_loadu_epi32(unknown, table + first);
+        __m512i place = _mm512_setzero_si512();
+        for (int value = 0; unknown; value++) {
+            if (value == count) {
+                if (count == most) return false;
+                std::memcpy(values + count++, table + first + __builtin_ctz(unknown), 4);
+            }
+            const __mmask16 same = _mm512_mask_cmpeq_epi32_mask(
+                unknown, words, _mm512_set1_epi32(static_cast<int>(values[value])));
+            place = _mm512_mask_mov_epi32(place, same, _mm512_set1_epi32(value));
+            unknown = static_cast<__mmask16>(unknown & ~same);
+        }
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(places + first), _mm512_cvtepi32_epi8(place));
+    }
+    return true;
+}
+
+INLINE __m512 worth_of(const uint32_t* values, float constant) {
+    return _mm512_mul_ps(_mm512_castsi512_ps(_mm512_load_si512(values)), _mm512_set1_ps(constant));
+}
+
+// One of 2^BITS registers for each code, by the bits that `masks` has of it; they are written over.
+template <int BITS>
+INLINE __m512i chosen(__m512i* found, const uint64_t* masks) {
+    for (int bit = 0; bit < BITS; bit++)
+        for (int p = 0; p < 1 << (BITS - bit - 1); p++)
+            found[p] = _mm512_mask_blend_epi8(masks[bit], found[2 * p], found[2 * p + 1]);
+    return found[0];
+}
+
+// The weights of 64 places in the lower `PLACE` bits of bytes, above them ones where one is negative.
+// Vector s has those of outputs 4 * j + s in lanes j.
+template <int PLACE>
+INLINE void weights_at(__m512i place, uint64_t is_negative, __m512 positive, __m512 negative,
+                       __m512* weight) {
+    const __m512i sign = _mm512_movm_epi8(is_negative);
+    place = _mm512_ternarylogic_epi32(place, sign, _mm512_set1_epi8((1 << PLACE) - 1), 0xe4);
+    // Of each number of 32 bits the lower five count.
+    for (int s = 0; s < 4; s++) {
+        weight[s] = _mm512_permutex2var_ps(positive, place, negative);
+        place = _mm512_srli_epi32(place, 8);
+    }
+}
+
+constexpr int64_t place_in_fours(int64_t output) { return output % 4 * 16 + output / 4; }
+
+// A table of at most 16 different numbers: for each entry its place among them, two entries a byte.
 template <int HIGH_BITS>
 struct Places {
     static constexpr int PARTS = 1 << HIGH_BITS;
     __m512i part[PARTS][2];
     __m512 positive, negative;
 
-    // Vector s of the weights has those of outputs 4 * j + s in lanes j.
-    static constexpr int64_t place(int64_t output) { return output % 4 * 16 + output / 4; }
+    static constexpr int64_t place(int64_t output) { return place_in_fours(output); }
 
     INLINE void weights(const Places& table, __m512i code, const uint64_t* masks, __m512* weight) {
         __m512i found[PARTS];
         for (int p = 0; p < PARTS; p++)
             found[p] = _mm512_permutex2var_epi8(table.part[p][0], code, table.part[p][1]);
-        for (int bit = 0; bit < HIGH_BITS; bit++)
-            for (int p = 0; p < PARTS >> (bit + 1); p++)
-                found[p] = _mm512_mask_blend_epi8(masks[1 + bit], found[2 * p], found[2 * p + 1]);
+        const __m512i both = chosen<HIGH_BITS>(found, masks + 1);
         const __mmask64 upper = _mm512_movepi8_mask(code);
-        const __m512i four = _mm512_mask_blend_epi8(upper, found[0], _mm512_srli_epi16(found[0], 4));
-        // The lower four bits of each byte, and above them ones where the weight is negative.
-        const __m512i sign = _mm512_movm_epi8(masks[0]);
-        __m512i place = _mm512_ternarylogic_epi32(four, sign, _mm512_set1_epi8(15), 0xe4);
-        // Of each number of 32 bits the lower five count.
-        for (int s = 0; s < 4; s++) {
-            weight[s] = _mm512_permutex2var_ps(table.positive, place, table.negative);
-            place = _mm512_srli_epi32(place, 8);
-        }
+        const __m512i place = _mm512_mask_blend_epi8(upper, both, _mm512_srli_epi16(both, 4));
+        weights_at<4>(place, masks[0], table.positive, table.negative, weight);
     }
 
     // False where there are more than 16 numbers.
     INLINE bool of(const float* table, int64_t entries, float constant, Places* made) {
         alignas(64) uint8_t places[PARTS * PART] = {};
         alignas(64) uint32_t values[MOST_VALUES] = {};
-        int count = 0;
-        for (int64_t first = 0; first < entries; first += 16) {
-            const int64_t left = entries - first;
-            __mmask16 unknown = left < 16 ? (1u << left) - 1 : 0xffffu;
-            const __m512i words = _mm512_maskz_loadu_epi32(unknown, table + first);
-            __m512i place = _mm512_setzero_si512();
-            for (int value = 0; unknown; value++) {
-                if (value == count) {
-                    if (count == MOST_VALUES) return false;
-                    std::memcpy(values + count++, table + first + __builtin_ctz(unknown), 4);
-                }
-                const __mmask16 same = _mm512_mask_cmpeq_epi32_mask(
-                    unknown, words, _mm512_set1_epi32(static_cast<int>(values[value])));
-                place = _mm512_mask_mov_epi32(place, same, _mm512_set1_epi32(value));
-                unknown = static_cast<__mmask16>(unknown & ~same);
-            }
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(places + first),
-                             _mm512_cvtepi32_epi8(place));
-        }
+        if (!find_places(table, entries, MOST_VALUES, places, values)) return false;
         for (int p = 0; p < PARTS; p++)
             for (int half = 0; half < 2; half++) {
                 const uint8_t* lower = places + p * PART + 64 * half;
@@ -121,10 +147,53 @@ struct Places {
                     _mm512_load_si512(lower),
                     _mm512_slli_epi16(_mm512_load_si512(lower + HALF), 4));
             }
-        const __m512i known = _mm512_load_si512(values);
-        const __m512 worth = _mm512_mul_ps(_mm512_castsi512_ps(known), _mm512_set1_ps(constant));
-        made->positive = worth;
-        made->negative = _mm512_xor_ps(worth, _mm512_set1_ps(-0.0f));
+        made->positive = worth_of(values, constant);
+        made->negative = _mm512_xor_ps(made->positive, _mm512_set1_ps(-0.0f));
+        return true;
+    }
+};
+
+// The same of at most 4 different numbers, four entries a byte: half as many registers to look into.
+template <int HIGH_BITS>
+struct Quarters {
+    static_assert(HIGH_BITS > 0, "there are no four halves of 256 entries");
+    static constexpr int PARTS = 1 << (HIGH_BITS - 1), MOST = 4;
+    __m512i part[PARTS][2];
+    __m512 positive, negative;
+
+    static constexpr int64_t place(int64_t output) { return place_in_fours(output); }
+
+    INLINE void weights(const Quarters& table, __m512i code, const uint64_t* masks,
+                        __m512* weight) {
+        __m512i found[PARTS];
+        for (int p = 0; p < PARTS; p++)
+            found[p] = _mm512_permutex2var_epi8(table.part[p][0], code, table.part[p][1]);
+        const __m512i four = chosen<HIGH_BITS - 1>(found, masks + 2);
+        const __m512i two = _mm512_mask_blend_epi8(masks[1], four, _mm512_srli_epi16(four, 4));
+        const __mmask64 upper = _mm512_movepi8_mask(code);
+        const __m512i place = _mm512_mask_blend_epi8(upper, two, _mm512_srli_epi16(two, 2));
+        weights_at<2>(place, masks[0], table.positive, table.negative, weight);
+    }
+
+    // False where there are more than 4 numbers.
+    INLINE bool of(const float* table, int64_t entries, float constant, Quarters* made) {
+        alignas(64) uint8_t places[PARTS * 2 * PART] = {};
+        alignas(64) uint32_t values[MOST_VALUES] = {};
+        if (!find_places(table, entries, MOST, places, values)) return false;
+        for (int p = 0; p < PARTS; p++)
+            for (int half = 0; half < 2; half++) {
+                const uint8_t* own = places + p * 2 * PART + 64 * half;
+                __m512i four = _mm512_load_si512(own);
+                for (int quarter = 1; quarter < 4; quarter++)
+                    four = _mm512_or_si512(
+                        four, _mm512_slli_epi16(_mm512_load_si512(own + quarter * HALF),
+                                                2 * quarter));
+                made->part[p][half] = four;
+            }
+        made->positive = worth_of(values, constant);
+        // A negative weight's place is among the last four: the bits above it are ones.
+        const __m512 last = _mm512_maskz_expand_ps(0xf000, made->positive);
+        made->negative = _mm512_xor_ps(last, _mm512_set1_ps(-0.0f));
         return true;
     }
 };

@@ -79,6 +79,18 @@ def test_tables_of_few_numbers_answer_as_composing_does(
 
 
 @with_registers
+@pytest.mark.parametrize("size", [256, 257, 512, 513, 1024, 1025, 2048, 2049, 4096])
+@pytest.mark.parametrize("numbers", [1, 3, 4, 5, 16])
+def test_so_do_those_of_four_numbers_and_of_more_at_every_width(
+    kernels: Kernels, size: int, numbers: int
+) -> None:
+    made = network(120, (70, 10), 5, "partition", size)
+    batch, rows = made.batch(2, [1, 0, 1])
+    batch = MixedBatch(of_few_numbers(made, 2, numbers), batch.task_of_row)
+    assert_same_logits(in_registers(made, batch, rows, kernels), made.composed(batch, rows))
+
+
+@with_registers
 @given(
     inputs=st.integers(1, 70),
     hidden=st.tuples(st.integers(1, 140), st.integers(1, 70)),

@@ -26,7 +26,13 @@ class Prediction(NamedTuple):
         """Softmax of the logits, `[n, C]`."""
         if self.logits is None:
             return None
-        # The reductions themselves: the methods around them cost as much again on one row.
-        shifted = np.exp(self.logits - np.maximum.reduce(self.logits, axis=1, keepdims=True))
-        shifted /= np.add.reduce(shifted, axis=1, keepdims=True)
+        # The reductions themselves: the methods around them cost as much again on one row, and
+        # along an axis half of that.
+        shifted: NDArray[np.float32]
+        if len(self.logits) == 1:
+            shifted = np.exp(self.logits - np.maximum.reduce(self.logits, axis=None))
+            shifted /= np.add.reduce(shifted, axis=None)
+        else:
+            shifted = np.exp(self.logits - np.maximum.reduce(self.logits, axis=1, keepdims=True))
+            shifted /= np.add.reduce(shifted, axis=1, keepdims=True)
         return shifted

@@ -48,19 +48,28 @@ def test_it_completes_its_commands(shell: str) -> None:
     assert "bench" not in found.stdout
 
 
+def at_a_terminal() -> None:
+    # What a shell started beside it ignores Ctrl-C, and so would whatever that starts.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_it_without_a_traceback(service_url: str) -> None:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "client", "top", "--json", "--interval", "0.2"],
         cwd=ROOT,
         env=os.environ | {"IMPRESS_URL": service_url},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
-    time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+        preexec_fn=at_a_terminal,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        try:
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "Traceback" not in said

@@ -16,7 +16,7 @@ setup(
                     "scan",
                 )
             ],
-            depends=["masked_network/register_tables.hpp"],
+            depends=["masked_network/register_tables.hpp", "masked_network/widest.hpp"],
             # What is off warns of nothing: vectors cross no library's border, and gcc 12 doubts
             # its own headers.
             extra_compile_args=["-std=c++17", "-O3", "-Wno-psabi", "-Wno-maybe-uninitialized"],

@@ -23,8 +23,8 @@ from masked_network.register_rows import MOST_ROWS, RegisterRows
 from masked_network.row_layers import RowLayers
 from masked_network.signed_codes import SignedLayer, one_plane, one_plane_layers
 
-_MOST_ROWS_OF_EVERY = 4096
-"""Of tasks times rows in one go: a bound on memory."""
+_MOST_RESPONSES, _MOST_ROWS_OF_EVERY = 32, 4096
+"""Rows whose responses are kept at once, and tasks times rows in one go: bounds on memory."""
 
 
 class FusedBatch:
@@ -133,12 +133,14 @@ class FusedBatch:
             return None
         _check_floats(coefficients, inputs)
         tables = one_plane(self._bank, coefficients).contiguous()
-        rows = len(inputs)
-        responses = self._basis(inputs.flatten(start_dim=1))
-        parts = []
-        for some in torch.split(tables, max(1, _MOST_ROWS_OF_EVERY // rows)):
+        some_rows = torch.split(inputs.flatten(start_dim=1), _MOST_RESPONSES)
+        return torch.cat([self._same_rows(self._basis, tables, some) for some in some_rows], dim=1)
+
+    def _same_rows(self, basis: BasisResponses, tables: Tensor, inputs: Tensor) -> Tensor:
+        rows, responses, parts = len(inputs), basis(inputs), []
+        for some in torch.split(tables, _MOST_ROWS_OF_EVERY // rows):
             owners = torch.arange(len(some)).repeat_interleave(rows)
-            hidden = self._basis.under(some, responses).relu_()
+            hidden = basis.under(some, responses).relu_()
             for product in self._chain[1:-1]:
                 hidden = product.under(some, owners, hidden).relu_()
             parts.append(self._chain[-1].under(some, owners, hidden))

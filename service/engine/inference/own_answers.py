@@ -47,16 +47,19 @@ class OwnAnswers:
         """Logits `[T, n, outputs]` of the same rows by each of the tasks."""
         mixed, outputs = self._mixed, self._network.manifest.backbone.outputs
         found = np.empty((len(tasks), len(rows), outputs), np.float32)
-        together = np.zeros(len(tasks), np.bool_)
+        left = list(range(len(tasks)))
         if mixed is not None and len(tasks) >= _VERY_MANY:
-            takes = np.array([mixed.takes(task) for task in tasks])
-            some = [task for task, takes_it in zip(tasks, takes, strict=True) if takes_it]
-            if some and (logits := mixed.by_every_task(some, rows)) is not None:
-                together = takes
-                found[together] = logits
-        others = [task for task, done in zip(tasks, together, strict=True) if not done]
-        if others:
-            found[~together] = self(others, [rows] * len(others))
+            together = [index for index in left if mixed.takes(tasks[index])]
+            for start in range(0, len(together), _MOST_ROWS):
+                some = together[start : start + _MOST_ROWS]
+                logits = mixed.by_every_task([tasks[index] for index in some], rows)
+                if logits is None:
+                    break
+                found[some] = logits
+            else:
+                left = [index for index in left if not mixed.takes(tasks[index])]
+        if left:
+            found[left] = self([tasks[index] for index in left], [rows] * len(left))
         return found
 
     @torch.no_grad()

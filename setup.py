@@ -13,10 +13,13 @@ setup(
                 f"masked_network/{name}.cpp"
                 for name in (
                     *("coefficients", "dense", "lanes", "likelihoods", "lookup", "registers"),
-                    "scan",
+                    *("residual", "scan"),
                 )
             ],
-            depends=["masked_network/register_tables.hpp", "masked_network/widest.hpp"],
+            depends=[
+                f"masked_network/{name}.hpp"
+                for name in ("convolution", "register_tables", "tiles", "widest")
+            ],
             # What is off warns of nothing: vectors cross no library's border, and gcc 12 doubts
             # its own headers.
             extra_compile_args=["-std=c++17", "-O3", "-Wno-psabi", "-Wno-maybe-uninitialized"],

@@ -11,76 +11,20 @@ from pathlib import Path
 
 from torch import Tensor
 
+from masked_network.structures import (
+    ByteCodes,
+    DenseLayer,
+    Kept,
+    KeptGaussians,
+    Layer,
+    OfTasks,
+    RowLayer,
+    Step,
+)
+
 _LIBRARY = "_lanes"
-_VERSION = 10
+_VERSION = 11
 """What `impress_version` has to answer: a library of other sources is none."""
-
-
-class Layer(ctypes.Structure):
-    """One layer as `impress_product` takes it; its tensors must be kept as long as it is used."""
-
-    _fields_ = [
-        ("codes", ctypes.c_void_p),
-        ("offsets", ctypes.c_void_p),
-        ("bases", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("outputs", "terms", "positions", "entries")),
-        *((name, ctypes.c_int64) for name in ("channels", "height", "width", "padding")),
-        ("constant", ctypes.c_float),
-    ]
-
-
-class RowLayer(ctypes.Structure):
-    """One linear layer as `impress_few_rows` takes it; its tensors must be kept as long."""
-
-    _fields_ = [
-        ("codes", ctypes.c_void_p),
-        ("masks", ctypes.c_void_p),
-        ("origin", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("outputs", "terms", "entries", "high_bits")),
-        ("segment", ctypes.c_int64),
-        ("constant", ctypes.c_float),
-    ]
-
-
-class DenseLayer(ctypes.Structure):
-    """One linear layer as `impress_dense_rows` takes it; its tensor must be kept as long."""
-
-    _fields_ = [
-        ("weights", ctypes.c_void_p),
-        ("outputs", ctypes.c_int64),
-        ("terms", ctypes.c_int64),
-    ]
-
-
-class Kept(ctypes.Structure):
-    """How tasks keep coefficients, as `impress_coefficients` takes it; its arrays must be kept."""
-
-    _fields_ = [
-        ("places", ctypes.c_void_p),
-        ("ends", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("layers", "count", "entries", "task_bytes", "bits")),
-    ]
-
-
-class ByteCodes(ctypes.Structure):
-    """One layer as `impress_look_up_bytes` takes it; its tensors must be kept as long."""
-
-    _fields_ = [
-        ("codes", ctypes.c_void_p),
-        ("negative", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("count", "entries", "first", "to")),
-    ]
-
-
-class KeptGaussians(ctypes.Structure):
-    """How tasks keep Gaussians, as `impress_likelihoods` takes it; its arrays must be kept."""
-
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("steps", "inverse_deviations", "log_deviations")),
-        *((name, ctypes.c_void_p) for name in ("means", "precisions", "log_precisions")),
-        ("regressions", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("count", "task_bytes")),
-    ]
 
 
 @dataclass(frozen=True)
@@ -91,7 +35,7 @@ class Kernels:
     tile: int
     """How many outputs the codes of a layer are laid side by side for."""
     lanes: int
-    """How many rows are computed side by side: 16, 8 or 4, as many as the machine can."""
+    """How many numbers a vector holds: 16, 8 or 4, as many as the machine can."""
     permutes_bytes: bool
     """Whether tables are looked up in registers, where the machine can."""
 
@@ -109,6 +53,24 @@ class Kernels:
             *(layer, tables.data_ptr(), tables.stride(0)),
             *(task_of_row.data_ptr(), inputs.data_ptr(), outputs.data_ptr()),
             *(len(inputs), scratch.data_ptr(), self.lanes),
+        )
+
+    def residual(
+        self,
+        steps: "ctypes.Array[Step]",
+        tasks: OfTasks,
+        task_of_row: Tensor,
+        inputs: Tensor,
+        logits: Tensor,
+        scratch: Tensor,
+        place_size: int,
+        most_outputs: int,
+    ) -> None:
+        """Write the logits of rows of a network of these steps."""
+        self.library.impress_residual(
+            *(steps, len(steps), tasks, task_of_row.data_ptr(), inputs.data_ptr()),
+            *(inputs[0].numel(), logits.data_ptr(), logits.shape[1], len(inputs)),
+            *(scratch.data_ptr(), place_size, most_outputs, self.lanes),
         )
 
     def few_rows(
@@ -205,8 +167,11 @@ def compiled_kernels() -> Kernels | None:
 def _declared(library: ctypes.CDLL) -> Kernels:
     pointer, count, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
     library.impress_product.argtypes = [
-        *(ctypes.POINTER(Layer), pointer, count, pointer, pointer, pointer),
-        *(count, pointer, number),
+        *(ctypes.POINTER(Layer), pointer, count, pointer, pointer, pointer, count, pointer, number)
+    ]
+    library.impress_residual.argtypes = [
+        *(ctypes.POINTER(Step), count, ctypes.POINTER(OfTasks), pointer, pointer, count),
+        *(pointer, count, count, pointer, count, count, number),
     ]
     library.impress_few_rows.argtypes = [
         *(ctypes.POINTER(RowLayer), count, pointer, count, count, pointer, pointer, pointer),
@@ -228,8 +193,9 @@ def _declared(library: ctypes.CDLL) -> Kernels:
         *(ctypes.POINTER(ByteCodes), count, pointer, pointer, number),
     ]
     library.impress_scan.argtypes = [*[pointer] * 4, ctypes.c_float, count, count, pointer]
-    for name in ("product", "dense_rows", "likelihoods", "look_up", "look_up_bytes", "scan"):
+    for name in ("product", "residual", "dense_rows", "likelihoods", "scan"):
         getattr(library, f"impress_{name}").restype = None
+    library.impress_look_up.restype = library.impress_look_up_bytes.restype = None
     return Kernels(
         library,
         library.impress_tile(),

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from masked_network.backbones import masked_layers
-from masked_network.compiled import DenseLayer, Kernels
+from masked_network.compiled import Kernels
 from masked_network.fully_connected import FullyConnected
+from masked_network.structures import DenseLayer
 
 MOST_ROWS = 16
 """Beyond so many large products are as quick."""

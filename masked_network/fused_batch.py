@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from masked_network.basis_responses import BasisResponses
 from masked_network.compiled import Kernels
 from masked_network.composition import compose
-from masked_network.fully_connected import FullyConnected
-from masked_network.lane_layout import LaneLayout, lane_layout, tiled_codes
+from masked_network.fused_layers import FusedLinear
+from masked_network.fused_residual import FusedResidual
 from masked_network.mask_bank import PLANE_BITS, MaskBank
 from masked_network.mixed_batch import MixedBatch, composed_by_task
 from masked_network.register_rows import MOST_ROWS, RegisterRows
-from masked_network.row_layers import RowLayers
-from masked_network.signed_codes import SignedLayer, one_plane, one_plane_layers
+from masked_network.residual import Residual
+from masked_network.signed_codes import one_plane, one_plane_layers
+from masked_network.task_statistics import statistics_layers
 
 _MOST_RESPONSES, _MOST_ROWS_OF_EVERY = 32, 4096
 """Rows whose responses are kept at once, and tasks times rows in one go: bounds on memory."""
@@ -46,23 +47,21 @@ class FusedBatch:
     ) -> None:
         layers = {layer.name: layer for layer in one_plane_layers(weights, bank)}
         self._bank = bank
+        self._statistics = statistics_layers(backbone)
         self._by_task = partial(
             composed_by_task, copy.deepcopy(backbone), partial(compose, weights, bank)
         )
-        self._fused: RowLayers | None = None
-        self._chain: list[_FusedProduct] = []
+        self._residual: FusedResidual | None = None
+        self._chain: list[FusedLinear] = []
         self._few_rows: RegisterRows | None = None
         self._basis: BasisResponses | None = None
         if kernels is None:
             return
-        if type(backbone) is not FullyConnected:
-            self._fused = RowLayers(
-                backbone, lambda name, layer: _FusedProduct(layer, layers[name], kernels)
-            )
+        if isinstance(backbone, Residual):
+            self._residual = FusedResidual(backbone, layers, kernels)
             return
-        # By itself: what `functional_call` takes is longer than three small layers.
         self._chain = [
-            _FusedProduct(layer, layers[f"{name}.weight"], kernels)
+            FusedLinear(layers[f"{name}.weight"], kernels)
             for name, layer in backbone.named_children()
             if isinstance(layer, nn.Linear)
         ]
@@ -76,7 +75,7 @@ class FusedBatch:
     @property
     def compiled(self) -> bool:
         """Whether the compiled library computes."""
-        return self._fused is not None or bool(self._chain)
+        return self._residual is not None or bool(self._chain)
 
     @property
     def in_registers(self) -> bool:
@@ -113,13 +112,10 @@ class FusedBatch:
             logits = self._few_rows(tables, tasks, inputs.contiguous())
             if logits is not None:
                 return logits
-        if self._fused is None:
-            batch.check(inputs, ())
-            return self._by_chain(tables, tasks, inputs)
-        buffers: dict[str, Tensor] = {}
-        for name in self._fused.names:
-            buffers |= {f"{name}.tables": tables, f"{name}.task_of_row": tasks}
-        return self._fused(buffers, batch, inputs)
+        batch.check(inputs, self._statistics)
+        if self._residual is not None:
+            return self._residual(tables, batch.statistics, tasks, inputs)
+        return self._by_chain(tables, tasks, inputs)
 
     @torch.no_grad()
     def every_task(self, coefficients: Tensor, inputs: Tensor) -> Tensor | None:
@@ -142,15 +138,15 @@ class FusedBatch:
             owners = torch.arange(len(some)).repeat_interleave(rows)
             hidden = basis.under(some, responses).relu_()
             for product in self._chain[1:-1]:
-                hidden = product.under(some, owners, hidden).relu_()
-            parts.append(self._chain[-1].under(some, owners, hidden))
+                hidden = product(some, owners, hidden).relu_()
+            parts.append(self._chain[-1](some, owners, hidden))
         return torch.cat(parts).view(len(tables), rows, -1)
 
     def _by_chain(self, tables: Tensor, task_of_row: Tensor, inputs: Tensor) -> Tensor:
         hidden = inputs.flatten(start_dim=1)
         for product in self._chain[:-1]:
-            hidden = product.under(tables, task_of_row, hidden).relu_()
-        return self._chain[-1].under(tables, task_of_row, hidden)
+            hidden = product(tables, task_of_row, hidden).relu_()
+        return self._chain[-1](tables, task_of_row, hidden)
 
 
 def _check_floats(*tensors: Tensor) -> None:
@@ -158,46 +154,3 @@ def _check_floats(*tensors: Tensor) -> None:
         if tensor.dtype != torch.float32 or not tensor.is_cpu:
             expected = "expected fp32 in main memory"
             raise ValueError(f"{expected}, got {tensor.dtype} {tensor.device}")
-
-
-class _FusedProduct(nn.Module):
-    """A linear layer or a convolution of rows that each have weights of their own."""
-
-    tables: Tensor
-    task_of_row: Tensor
-
-    def __init__(self, layer: nn.Linear | nn.Conv2d, signed: SignedLayer, kernels: Kernels) -> None:
-        super().__init__()
-        self._signed, self._kernels = signed, kernels
-        self._codes = tiled_codes(signed, kernels.tile)
-        self._stride, self._padding = 1, 0
-        if isinstance(layer, nn.Conv2d):
-            self._stride, self._padding = layer.stride[0], int(layer.padding[0])
-        self._layout: LaneLayout | None = None
-        for name in ("tables", "task_of_row"):
-            self.register_buffer(name, torch.empty(0, device="meta"))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.under(self.tables, self.task_of_row, inputs)
-
-    def under(self, tables: Tensor, task_of_row: Tensor, inputs: Tensor) -> Tensor:
-        """Outputs by the tables of all tasks."""
-        layout = self._layout_for(tuple(inputs.shape[1:]))
-        outputs = inputs.new_empty(len(inputs), *layout.output_shape)
-        self._kernels.product(
-            layout.layer,
-            self._signed.table(tables),
-            task_of_row,
-            inputs.contiguous(),
-            outputs,
-            inputs.new_empty(layout.scratch_size),
-        )
-        return outputs
-
-    def _layout_for(self, row_shape: tuple[int, ...]) -> LaneLayout:
-        # A backbone's rows have one shape, so the first call's layout serves all others.
-        if self._layout is None or self._layout.row_shape != row_shape:
-            self._layout = lane_layout(
-                self._signed, self._codes, self._kernels, row_shape, self._stride, self._padding
-            )
-        return self._layout

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from masked_network.compiled import ByteCodes, Kernels
+from masked_network.compiled import Kernels
 from masked_network.mask_bank import MaskBank
 from masked_network.signed_codes import SignedLayer, one_plane, one_plane_layers
+from masked_network.structures import ByteCodes
 
 ComposedType = Literal["fp32", "fp16", "bf16"]
 COMPOSED_DTYPES: Mapping[ComposedType, torch.dtype] = {

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from masked_network.compiled import Kernels, RowLayer
+from masked_network.compiled import Kernels
 from masked_network.signed_codes import SignedLayer
+from masked_network.structures import RowLayer
 
 MOST_ROWS = 8
 """So many, one after another, are done sooner than as many side by side, making a batch included,

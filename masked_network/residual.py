@@ -18,7 +18,7 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """A pair of 3x3 convolutions, or a 1x1, 3x3, 1x1 bottleneck, around which the input is added.
 
     A bottleneck strides in its 3x3 convolution, as torchvision's does, not in its first.
@@ -77,7 +77,7 @@ class Residual(nn.Module):
             made = []
             for index in range(count):
                 halved = stage > 0 and index == 0
-                made.append(_Block(channels, width, width * expansion, 2 if halved else 1))
+                made.append(Block(channels, width, width * expansion, 2 if halved else 1))
                 channels = width * expansion
             stages.append(nn.Sequential(*made))
         self.stages = nn.Sequential(*stages)

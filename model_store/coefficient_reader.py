@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from masked_network.compiled import Kept, Kernels
+from masked_network.compiled import Kernels
+from masked_network.structures import Kept
 from model_store.coefficient_tensors import COEFFICIENTS, SCALES, coefficients_of
 
 _BITS: Mapping[torch.dtype, tuple[int, int]] = {

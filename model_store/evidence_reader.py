@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from masked_network.compiled import KeptGaussians, Kernels
+from masked_network.compiled import Kernels
 from masked_network.input_gaussians import direction_count
+from masked_network.structures import KeptGaussians
 from model_store.evidence_tensor import (
     check_evidence,
     evidence_bytes,

@@ -1,5 +1,4 @@
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 import torch
@@ -8,43 +7,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from masked_network.backbones import build_backbone
-from masked_network.compiled import Kernels, compiled_kernels
+from masked_network.compiled import Kernels
 from masked_network.fused_batch import FusedBatch
 from masked_network.mixed_batch import MixedBatch
 from masked_network.register_rows import MOST_ROWS
 from masked_network.signed_codes import one_plane_layers
+from tests.kernel_ways import COMPILED, compiled_way, each_way
 from tests.mixed_batches import Network, assert_same_logits, backbones, network_of, task_mixes
-
-COMPILED = compiled_kernels()
-
-
-def registers_of(kernels: Kernels, lanes: int) -> bool:
-    # What permutes registers multiplies and adds in one, as the widest vectors do.
-    return kernels.permutes_bytes and lanes == kernels.lanes
-
-
-NARROWED = (
-    [
-        replace(COMPILED, lanes=lanes, permutes_bytes=registers)
-        for lanes in (4, 8, 16)
-        for registers in (False, True)
-        if lanes <= COMPILED.lanes and (not registers or registers_of(COMPILED, lanes))
-    ]
-    if COMPILED
-    else []
-)
-WAYS: list[Kernels | None] = [None, *NARROWED]
-
-
-def way(kernels: Kernels | None) -> str:
-    if kernels is None:
-        return "plain"
-    return f"{kernels.lanes} lanes{', few in registers' if kernels.permutes_bytes else ''}"
-
-
-each_way = pytest.mark.parametrize("kernels", WAYS, ids=way)
-
-compiled_way = pytest.mark.parametrize("kernels", NARROWED, ids=way)
 
 Drawn = tuple[nn.Module, tuple[int, ...]]
 Mix = tuple[int, list[int]]
@@ -118,15 +87,6 @@ def test_few_rows_of_any_tasks_have_the_bits_of_a_batch(
 
 
 @each_way
-def test_rows_in_another_order_of_memory_are_answered_alike(kernels: Kernels | None) -> None:
-    backbone = build_backbone("resnet-18-small", (3, 8, 10), 5)
-    network = network_of(backbone, (3, 8, 10), "partition", 16)
-    batch, inputs = network.batch(3, [0, 2, 1, 1])
-    answer, strided = fused(network, kernels), inputs.to(memory_format=torch.channels_last)
-    assert_same_logits(answer(batch, strided), answer(batch, inputs))
-
-
-@each_way
 def test_threads_with_a_network_each_do_not_disturb_each_other(kernels: Kernels | None) -> None:
     network = lenet("partition", 256)
     batches = [network.batch(20, list(range(20)), seed) for seed in range(4)]
@@ -181,18 +141,13 @@ def test_what_does_not_fit_is_refused_in_words(kernels: Kernels | None) -> None:
 
 
 @compiled_way
-def test_rows_of_another_shape_or_without_statistics_are_refused(kernels: Kernels) -> None:
+def test_rows_of_another_length_are_refused(kernels: Kernels) -> None:
     network = lenet("partition", 4)
     batch, _ = network.batch(2, [0, 1])
     with pytest.raises(
         ValueError, match=r"hidden1.weight: expected rows of 25 channels, got \(26,"
     ):
         fused(network, kernels)(batch, torch.zeros(2, 26))
-    backbone = build_backbone("resnet-18-small", (3, 8, 8), 5)
-    residual = network_of(backbone, (3, 8, 8), "partition", 4)
-    batch, inputs = residual.batch(2, [0, 1])
-    with pytest.raises(ValueError, match="expected statistics of 2 tasks"):
-        fused(residual, kernels)(MixedBatch(batch.coefficients, batch.task_of_row), inputs)
 
 
 @compiled_way

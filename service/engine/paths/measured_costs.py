@@ -1,7 +1,5 @@
 """What each way to compute a batch costs on this machine, measured on a task that is made up."""
 
-from time import perf_counter
-
 import numpy as np
 import torch
 
@@ -14,12 +12,10 @@ from model_store.task_artifact import TaskArtifact
 from model_store.task_record import MadeFor, TaskRecord
 from service.engine.paths.forward_pass import ForwardPass
 from service.engine.paths.mixed_forward import MixedForward
-from service.engine.paths.path_cost import PathCost, measured_cost
+from service.engine.paths.path_cost import PathCost, least_seconds, measured_cost
 from service.engine.paths.planner import Costs
 from service.engine.registry.task_table import RegisteredTask, TaskTable
 from service.engine.tiers.composed_cache import Compose
-
-_REPEATS = 3
 
 
 def measured_costs(
@@ -28,14 +24,10 @@ def measured_costs(
     """Takes about a second, and a few of the largest backbones."""
     task = _made_up(network)
     row = np.zeros((1, network.manifest.preprocessing.row_length), np.float32)
-    seconds = []
-    for _ in range(_REPEATS):
-        started = perf_counter()
-        weights = compose(task)
-        seconds.append(perf_counter() - started)
+    weights = compose(task)
     return Costs(
         measured_cost(lambda rows: forward(weights, row.repeat(rows, 0))),
-        PathCost(min(seconds), 0.0),
+        PathCost(least_seconds(lambda: compose(task)), 0.0),
         None if mixed is None else measured_cost(lambda rows: mixed([task] * rows, [row] * rows)),
     )
 

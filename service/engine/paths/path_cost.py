@@ -4,11 +4,13 @@ Knows nothing of what is computed.
 """
 
 from collections.abc import Callable
+from math import inf
 from time import perf_counter
 
 _MOST_MEASURED_SECONDS = 0.25
 _MOST_ROWS = 64
-_REPEATS = 5
+_REPEATS, _MOST_REPEATS = 5, 500
+_MOST_REPEATED_SECONDS = 0.1
 _QUICKER_WEIGHT, _SLOWER_WEIGHT = 0.25, 0.1
 """Of a new observation in a correction. Nothing makes a machine quicker by accident, and much makes
 it slower, so what was quicker than expected says more."""
@@ -61,20 +63,26 @@ def measured_cost(
 ) -> PathCost:
     """The cost of `run(rows)`, from one row and from as many as take a quarter of a second."""
     started = clock()
-    run(1)  # the first also warms caches up
+    run(1)
     first = clock() - started
     if first > _MOST_MEASURED_SECONDS:
         return PathCost(0.0, first)
-    one = _least_seconds(run, 1, clock)
+    one = least_seconds(lambda: run(1), clock)
     many = max(2, min(_MOST_ROWS, int(_MOST_MEASURED_SECONDS / max(one, 1e-9))))
-    row_seconds = max((_least_seconds(run, many, clock) - one) / (many - 1), 1e-9)
+    row_seconds = max((least_seconds(lambda: run(many), clock) - one) / (many - 1), 1e-9)
     return PathCost(max(one - row_seconds, 0.0), row_seconds)
 
 
-def _least_seconds(run: Callable[[int], object], rows: int, clock: Callable[[], float]) -> float:
-    found = []
-    for _ in range(_REPEATS):
-        started = clock()
-        run(rows)
-        found.append(clock() - started)
-    return min(found)
+def least_seconds(run: Callable[[], object], clock: Callable[[], float] = perf_counter) -> float:
+    """The least that `run()` takes: of a tenth of a second's worth, 5 at least and 500 at most.
+
+    The first few take several times as long, for memory and code that were not touched before.
+    """
+    started, least = clock(), inf
+    for repeat in range(_MOST_REPEATS):
+        begun = clock()
+        if repeat >= _REPEATS and begun - started > _MOST_REPEATED_SECONDS:
+            break
+        run()
+        least = min(least, clock() - begun)
+    return least

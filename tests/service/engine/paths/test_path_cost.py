@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.paths.path_cost import PathCost, measured_cost
+from service.engine.paths.path_cost import PathCost, least_seconds, measured_cost
 
 POSITIVE = st.floats(1e-6, 1.0)
 
@@ -96,3 +96,9 @@ def test_what_takes_long_is_measured_once() -> None:
     machine = Machine(3.0, 1.0)
     assert measured_cost(machine.run, machine.clock).seconds(1) == pytest.approx(4.0)
     assert machine.rows == [1]
+
+
+def test_the_first_few_times_do_not_count() -> None:
+    machine = Machine(0.0, 0.001)
+    least = least_seconds(lambda: machine.run(10 if len(machine.rows) < 8 else 1), machine.clock)
+    assert least == pytest.approx(0.001)

@@ -21,6 +21,7 @@ from masked_network.mask_bank import PLANE_BITS, MaskBank
 from masked_network.mixed_batch import MixedBatch, composed_by_task
 from masked_network.register_rows import MOST_ROWS, RegisterRows
 from masked_network.residual import Residual
+from masked_network.row_threads import RowThreads
 from masked_network.signed_codes import one_plane, one_plane_layers
 from masked_network.task_statistics import statistics_layers
 
@@ -33,8 +34,9 @@ class FusedBatch:
 
     `kernels` are `compiled_kernels()`; where they are None each task is composed, and the answers
     are the same. With them a row's logits do not depend, to the bit, on what else is in its batch.
-    Rows are computed side by side: 4 take as long as one, and 16, where a vector has so many lanes,
-    at most twice as long. Few, of a fully connected network, go through registers one by one, where
+    As many threads as torch has when this is made share rows out. A residual network's are computed
+    one by one; those of a fully connected one side by side: 4 take as long as one, and 16, where a
+    vector has so many lanes, at most twice as long; few go through registers one by one, where
     these hold their tables: that is sooner. Raises `ValueError` as `one_plane_layers` does.
     """
 
@@ -57,9 +59,11 @@ class FusedBatch:
         self._basis: BasisResponses | None = None
         if kernels is None:
             return
+        self._threads = RowThreads(torch.get_num_threads())
         if isinstance(backbone, Residual):
-            self._residual = FusedResidual(backbone, layers, kernels)
+            self._residual = FusedResidual(backbone, layers, kernels, self._threads)
             return
+        self._side_by_side = kernels.lanes
         self._chain = [
             FusedLinear(layers[f"{name}.weight"], kernels)
             for name, layer in backbone.named_children()
@@ -143,10 +147,16 @@ class FusedBatch:
         return torch.cat(parts).view(len(tables), rows, -1)
 
     def _by_chain(self, tables: Tensor, task_of_row: Tensor, inputs: Tensor) -> Tensor:
-        hidden = inputs.flatten(start_dim=1)
-        for product in self._chain[:-1]:
-            hidden = product(tables, task_of_row, hidden).relu_()
-        return self._chain[-1](tables, task_of_row, hidden)
+        logits = inputs.new_empty(len(inputs), self._chain[-1].outputs)
+
+        def compute(_: int, rows: slice) -> None:
+            hidden, owners = inputs[rows].flatten(start_dim=1), task_of_row[rows]
+            for product in self._chain[:-1]:
+                hidden = product(tables, owners, hidden).relu_()
+            logits[rows] = self._chain[-1](tables, owners, hidden)
+
+        self._threads.run(compute, len(inputs), self._side_by_side)
+        return logits
 
 
 def _check_floats(*tensors: Tensor) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from masked_network.compiled import Kernels
 from masked_network.fused_layers import FusedConvolution, fused_convolution
 from masked_network.residual import Block, Residual
+from masked_network.row_threads import RowThreads
 from masked_network.signed_codes import SignedLayer
 from masked_network.structures import AVERAGE, CONVOLVE, POOL, Convolution, OfTasks, Step
 from masked_network.task_statistics import joined_statistics, statistics_layers
@@ -24,12 +25,20 @@ _NONE = -1
 
 
 class FusedResidual:
-    """For one thread at a time. A row's logits do not depend, to the bit, on what else is asked."""
+    """For one caller at a time. A row's logits do not depend, to the bit, on what else is asked.
+
+    A single row takes one of the threads.
+    """
 
     def __init__(
-        self, backbone: Residual, layers: Mapping[str, SignedLayer], kernels: Kernels
+        self,
+        backbone: Residual,
+        layers: Mapping[str, SignedLayer],
+        kernels: Kernels,
+        threads: RowThreads,
     ) -> None:
         self._backbone, self._layers, self._kernels = backbone, layers, kernels
+        self._threads = threads
         self._statistics = statistics_layers(backbone)
         self._plan: _Plan | None = None
 
@@ -48,7 +57,9 @@ class FusedResidual:
         # A backbone's rows have one shape, so the first call's plan serves all others.
         row_shape = tuple(inputs.shape[1:])
         if self._plan is None or self._plan.row_shape != row_shape:
-            self._plan = _planned(self._backbone, self._layers, self._kernels, row_shape)
+            made = _Steps(self._backbone, self._layers, self._kernels, row_shape)
+            self._plan = made.plan(self._threads.count)
+        plan, inputs = self._plan, inputs.contiguous()
         joined = joined_statistics(statistics, self._statistics)  # [T, 2, channels]
         tasks = OfTasks(
             tables=tables.data_ptr(),
@@ -58,12 +69,15 @@ class FusedResidual:
             segment_stride=tables.stride(1),
             statistics_stride=joined.stride(0),
         )
-        plan = self._plan
         logits = inputs.new_empty(len(inputs), plan.outputs)
-        self._kernels.residual(
-            *(plan.steps, tasks, task_of_row, inputs.contiguous(), logits),
-            *(plan.scratch, plan.place_size, plan.most_outputs),
-        )
+
+        def compute(share: int, rows: slice) -> None:
+            self._kernels.residual(
+                *(plan.steps, tasks, task_of_row[rows], inputs[rows], logits[rows]),
+                *(plan.scratch[share], plan.place_size, plan.most_outputs),
+            )
+
+        self._threads.run(compute, len(inputs))
         return logits
 
 
@@ -76,33 +90,13 @@ class _Plan:
     kept: list[FusedConvolution]
     outputs: int
     scratch: Tensor
+    """`[threads, floats]`."""
     place_size: int
     most_outputs: int
 
 
-def _planned(
-    backbone: Residual,
-    layers: Mapping[str, SignedLayer],
-    kernels: Kernels,
-    row_shape: tuple[int, ...],
-) -> _Plan:
-    made = _Steps(backbone, layers, kernels, row_shape)
-    made.convolve(backbone.stem, _INPUT, _FIRST, backbone.stem_norm, relu=True)
-    read, written = _FIRST, _SECOND
-    if isinstance(backbone.stem_pool, nn.MaxPool2d):
-        made.pool(read, written)
-        read, written = written, read
-    for block in backbone.modules():
-        if isinstance(block, Block):
-            made.block(block, read, written)
-            read, written = written, read
-    made.average(read, written)
-    made.convolve(backbone.classifier, written, _LOGITS)
-    return made.plan(row_shape)
-
-
 class _Steps:
-    """Steps so far, and the shape of what each place has after them."""
+    """The network's, for rows of one shape."""
 
     def __init__(
         self,
@@ -120,20 +114,48 @@ class _Steps:
         self._steps: list[Step] = []
         self._kept: list[FusedConvolution] = []
         self._place_size = 0
+        self._all_of(backbone)
 
-    def block(self, block: Block, read: int, written: int) -> None:
+    def plan(self, threads: int) -> _Plan:
+        most = max(one.layer.outputs for one in self._kept)
+        besides = max(one.scratch_size for one in self._kept)
+        size = _PLACES_KEPT * self._place_size + 2 * most + besides
+        return _Plan(
+            self._shapes[_INPUT],
+            (Step * len(self._steps))(*self._steps),
+            self._kept,
+            self._kept[-1].layer.outputs,
+            torch.empty(threads, size),
+            self._place_size,
+            most,
+        )
+
+    def _all_of(self, backbone: Residual) -> None:
+        self._convolve(backbone.stem, _INPUT, _FIRST, backbone.stem_norm, relu=True)
+        read, written = _FIRST, _SECOND
+        if isinstance(backbone.stem_pool, nn.MaxPool2d):
+            self._pool(read, written)
+            read, written = written, read
+        for block in backbone.modules():
+            if isinstance(block, Block):
+                self._block(block, read, written)
+                read, written = written, read
+        self._average(read, written)
+        self._convolve(backbone.classifier, written, _LOGITS)
+
+    def _block(self, block: Block, read: int, written: int) -> None:
         added = read
         if block.shortcut is not None:
             added = _SHORTCUT
-            self.convolve(block.shortcut, read, added, block.shortcut_norm)
-        self.convolve(block.conv1, read, _HIDDEN, block.norm1, relu=True)
+            self._convolve(block.shortcut, read, added, block.shortcut_norm)
+        self._convolve(block.conv1, read, _HIDDEN, block.norm1, relu=True)
         if block.conv3 is None:
-            self.convolve(block.conv2, _HIDDEN, written, block.norm2, added, relu=True)
+            self._convolve(block.conv2, _HIDDEN, written, block.norm2, added, relu=True)
             return
-        self.convolve(block.conv2, _HIDDEN, _MORE, block.norm2, relu=True)
-        self.convolve(block.conv3, _MORE, written, block.norm3, added, relu=True)
+        self._convolve(block.conv2, _HIDDEN, _MORE, block.norm2, relu=True)
+        self._convolve(block.conv3, _MORE, written, block.norm3, added, relu=True)
 
-    def convolve(
+    def _convolve(
         self,
         layer: nn.Conv2d | nn.Linear,
         read: int,
@@ -159,23 +181,14 @@ class _Steps:
         )
         self._put(step, read, written, made.output_shape)
 
-    def pool(self, read: int, written: int) -> None:
+    def _pool(self, read: int, written: int) -> None:
         channels, *size = self._shapes[read]
         halved = ((side - 1) // 2 + 1 for side in size)
         self._put(self._by_channel(POOL, read), read, written, (channels, *halved))
 
-    def average(self, read: int, written: int) -> None:
+    def _average(self, read: int, written: int) -> None:
         shape = (self._shapes[read][0], 1, 1)
         self._put(self._by_channel(AVERAGE, read), read, written, shape)
-
-    def plan(self, row_shape: tuple[int, ...]) -> _Plan:
-        most = max(one.layer.outputs for one in self._kept)
-        besides = max(one.scratch_size for one in self._kept)
-        size = _PLACES_KEPT * self._place_size + 2 * most + besides
-        steps = (Step * len(self._steps))(*self._steps)
-        outputs = self._kept[-1].layer.outputs
-        scratch = torch.empty(size)
-        return _Plan(row_shape, steps, self._kept, outputs, scratch, self._place_size, most)
 
     def _by_channel(self, kind: int, read: int) -> Step:
         channels, height, width = self._shapes[read]

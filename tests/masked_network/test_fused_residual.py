@@ -4,8 +4,11 @@ from torch import nn
 
 from masked_network.compiled import Kernels
 from masked_network.fused_batch import FusedBatch
+from masked_network.fused_residual import FusedResidual
 from masked_network.mixed_batch import MixedBatch
 from masked_network.residual import Residual
+from masked_network.row_threads import RowThreads
+from masked_network.signed_codes import one_plane_layers
 from tests.kernel_ways import compiled_way, each_way
 from tests.mixed_batches import Network, assert_same_logits, network_of
 
@@ -47,6 +50,22 @@ def test_what_else_is_in_a_batch_changes_no_bit_of_a_row(kernels: Kernels, large
         alone = MixedBatch(batch.coefficients, batch.task_of_row[row : row + 1], batch.statistics)
         assert torch.equal(answer(alone, inputs[row : row + 1])[0], logits[row])
     assert not bool(logits[[0, 3, 5, 8]].isnan().any())
+
+
+@compiled_way
+@pytest.mark.parametrize("rows", [1, 2, 3, 8])
+def test_threads_share_rows_out_and_change_no_bit(kernels: Kernels, rows: int) -> None:
+    network = residual((3, 18, 19))
+    batch, inputs = network.batch(3, [row % 3 for row in range(rows)])
+    layers = {one.name: one for one in one_plane_layers(network.weights, network.bank)}
+    assert isinstance(network.backbone, Residual)
+    alone, shared = (
+        FusedResidual(network.backbone, layers, kernels, RowThreads(threads))(
+            batch.coefficients, batch.statistics, batch.task_of_row, inputs
+        )
+        for threads in (1, 3)
+    )
+    assert torch.equal(alone, shared)
 
 
 @each_way

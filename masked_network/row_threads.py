@@ -1,0 +1,31 @@
+"""Rows of a batch shared out among threads."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
+
+
+class RowThreads:
+    """As many threads as it is given; none of its own for one. For one caller at a time."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._pool = ThreadPoolExecutor(count, "rows") if count > 1 else None
+
+    def run(self, compute: Callable[[int, slice], object], rows: int, fewest: int = 1) -> None:
+        """Call `compute` with 0, 1, ... and the rows of that share, which are `fewest` or more.
+
+        Raises what it raises.
+        """
+        shares = min(self.count, max(1, rows // fewest))
+        if self._pool is None or shares == 1:
+            compute(0, slice(0, rows))
+            return
+        ends = [rows * share // shares for share in range(shares + 1)]
+        parts = [
+            self._pool.submit(compute, share, slice(*of_share))
+            for share, of_share in enumerate(pairwise(ends))
+        ]
+        wait(parts)  # for all, whatever one raises: they write where the caller will again
+        for part in parts:
+            part.result()

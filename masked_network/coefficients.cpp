@@ -7,7 +7,7 @@
 
 extern "C" {
 
-// How tasks of one kind and precision keep their coefficients; `compiled.py` has the same.
+// How tasks of one kind and precision keep their coefficients; `structures.py` has the same.
 struct Kept {
     const int32_t* places;  // [count]: where among a task's `entries` each one belongs
     const int32_t* ends;    // [layers]: where in that order those of each layer that has some end

@@ -23,7 +23,7 @@ from masked_network.structures import (
 )
 
 _LIBRARY = "_lanes"
-_VERSION = 11
+_VERSION = 12
 """What `impress_version` has to answer: a library of other sources is none."""
 
 
@@ -141,14 +141,14 @@ class Kernels:
         )
 
     def look_up_bytes(
-        self, layers: "ctypes.Array[ByteCodes]", table: Tensor, composed: Tensor
+        self, layers: "ctypes.Array[ByteCodes]", tables: Tensor, composed: Tensor, words: int
     ) -> None:
-        """Write `±table[first + codes]` of each layer, from its place on; words of 2 or 4 bytes.
+        """Write `±constant * tables[first + codes]` of each layer, from its place on, as `words`.
 
-        uint8 codes in blocks of 64, a sign bit each.
+        uint8 codes in blocks of 64, a sign bit each; fp32 tables.
         """
         self.library.impress_look_up_bytes(
-            *(layers, len(layers), table.data_ptr(), composed.data_ptr(), composed.element_size()),
+            *(layers, len(layers), tables.data_ptr(), composed.data_ptr(), words),
         )
 
 

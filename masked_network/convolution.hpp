@@ -12,7 +12,7 @@
 
 extern "C" {
 
-// One layer; `compiled.py` has the same.
+// One layer; `structures.py` has the same.
 struct Convolution {
     const uint16_t* codes;
     const int32_t* offsets;  // [terms]: where a term's input lies from that of a position

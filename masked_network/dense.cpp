@@ -15,7 +15,7 @@
 
 extern "C" {
 
-// One layer as the rows take it; `compiled.py` has the same.
+// One layer as the rows take it; `structures.py` has the same.
 struct DenseLayer {
     const float* weights;  // [outputs][terms]
     int64_t outputs, terms;

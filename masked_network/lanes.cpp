@@ -8,7 +8,7 @@
 
 extern "C" {
 
-// One layer as the product takes it; `compiled.py` has the same.
+// One layer as the product takes it; `structures.py` has the same.
 struct Layer {
     const uint16_t* codes;
     int64_t outputs, terms, entries;
@@ -133,5 +133,5 @@ int32_t impress_lanes() {
 
 int32_t impress_tile() { return TILE; }
 
-int32_t impress_version() { return 11; }
+int32_t impress_version() { return 12; }
 }

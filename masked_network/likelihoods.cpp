@@ -9,7 +9,7 @@
 
 extern "C" {
 
-// How tasks keep their Gaussians; `compiled.py` has the same. Of a task, one after another: [count]
+// How tasks keep their Gaussians; `structures.py` has the same. Of a task, one after another: [count]
 // levels each of deviations, means and precisions, the level of the step of its regressions, and
 // these, four bits each, those of an earlier direction first. Each table is [256], by level.
 struct KeptGaussians {

@@ -11,6 +11,23 @@
 #define X86 1
 #endif
 
+extern "C" {
+
+// What a composed weight is kept as; `structures.py` has the same.
+enum Words : int32_t { FP32, FP16, BF16 };
+
+// One layer as `impress_look_up_bytes` takes it; `structures.py` has the same. Codes are padded to a
+// multiple of 64, with a bit of `negative` for each.
+struct ByteCodes {
+    const uint8_t* codes;
+    const uint64_t* negative;
+    int64_t count, entries;  // at most 256
+    int64_t first;           // where among all numbers of the tables its own begin
+    int64_t to;              // where among all composed weights its own begin
+    float constant;          // the magnitude of every weight
+};
+}
+
 namespace {
 
 // Four at a time: stores of single weights would be the bottleneck.
@@ -36,11 +53,41 @@ struct Planes {
     __m512i part[BYTES][4];
 };
 
-template <int BYTES>
-INLINE BYTE_PERMUTES Planes<BYTES> planes_of(const uint8_t* table, int64_t entries) {
-    alignas(64) uint8_t bytes[BYTES][256] = {};
-    for (int64_t entry = 0; entry < entries; entry++)
-        for (int byte = 0; byte < BYTES; byte++) bytes[byte][entry] = table[entry * BYTES + byte];
+// 16 numbers rounded to the nearest of two bytes, ties to even.
+INLINE BYTE_PERMUTES __m256i halves(__m512 number) {
+    return _mm512_cvtps_ph(number, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+INLINE BYTE_PERMUTES __m256i brain_halves(__m512 number) {
+    const __m512i bits = _mm512_castps_si512(number);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    const __mmask16 nan = _mm512_cmp_ps_mask(number, number, _CMP_UNORD_Q);
+    const __m512i kept = _mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc00000));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16));
+}
+
+template <Words WORDS>
+INLINE BYTE_PERMUTES void store_words(__m512 number, uint8_t* to) {
+    if (WORDS == FP32)
+        _mm512_storeu_ps(to, number);
+    else
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                            WORDS == FP16 ? halves(number) : brain_halves(number));
+}
+
+template <Words WORDS, int BYTES>
+INLINE BYTE_PERMUTES Planes<BYTES> planes_of(const float* table, int64_t entries, float constant) {
+    alignas(64) uint8_t words[256 * BYTES] = {};
+    for (int64_t first = 0; first < entries; first += 16) {
+        const int64_t left = entries - first;
+        const __mmask16 there = left < 16 ? (1u << left) - 1 : 0xffffu;
+        const __m512 own = _mm512_maskz_loadu_ps(there, table + first);
+        store_words<WORDS>(_mm512_mul_ps(own, _mm512_set1_ps(constant)), words + first * BYTES);
+    }
+    alignas(64) uint8_t bytes[BYTES][256];
+    for (int64_t entry = 0; entry < 256; entry++)
+        for (int byte = 0; byte < BYTES; byte++) bytes[byte][entry] = words[entry * BYTES + byte];
     Planes<BYTES> planes;
     for (int byte = 0; byte < BYTES; byte++)
         for (int part = 0; part < 4; part++)
@@ -79,11 +126,14 @@ INLINE BYTE_PERMUTES void permute(const Planes<BYTES>& planes, const uint8_t* co
     _mm512_storeu_si512(to + 3, _mm512_unpackhi_epi16(low1, high1));
 }
 
-template <int BYTES>
-BYTE_PERMUTES void look_up_bytes(const uint8_t* codes, const uint64_t* negative,
-                                 const uint8_t* table, int64_t entries, uint8_t* composed,
-                                 int64_t count) {
-    const Planes<BYTES> planes = planes_of<BYTES>(table, entries);
+template <Words WORDS, int BYTES>
+BYTE_PERMUTES void look_up_bytes(const ByteCodes& layer, const float* tables, uint8_t* all) {
+    const Planes<BYTES> planes =
+        planes_of<WORDS, BYTES>(tables + layer.first, layer.entries, layer.constant);
+    const uint8_t* codes = layer.codes;
+    const uint64_t* negative = layer.negative;
+    uint8_t* composed = all + layer.to * BYTES;
+    int64_t count = layer.count;
     for (; count >= 64; count -= 64, codes += 64, negative++, composed += 64 * BYTES)
         permute<BYTES>(planes, codes, *negative, composed);
     if (count > 0) {
@@ -116,33 +166,22 @@ int32_t impress_permutes_bytes() {
 #endif
 }
 
-// One layer as `impress_look_up_bytes` takes it; `compiled.py` has the same. Codes are padded to a
-// multiple of 64, with a bit of `negative` for each.
-struct ByteCodes {
-    const uint8_t* codes;
-    const uint64_t* negative;
-    int64_t count, entries;  // at most 256
-    int64_t first;           // where among all words of the table its own begin
-    int64_t to;              // where among all composed weights its own begin
-};
-
-// Only where `impress_permutes_bytes`.
-void impress_look_up_bytes(const ByteCodes* layers, int64_t count, const void* table, void* composed,
-                           int32_t word_bytes) {
+// Only where `impress_permutes_bytes`. A code is worth its number of `tables` times the constant,
+// rounded to `words`.
+void impress_look_up_bytes(const ByteCodes* layers, int64_t count, const float* tables,
+                           void* composed, int32_t words) {
 #ifdef X86
-    const uint8_t* words = static_cast<const uint8_t*>(table);
     uint8_t* all = static_cast<uint8_t*>(composed);
     for (int64_t i = 0; i < count; i++) {
-        const ByteCodes& layer = layers[i];
-        const uint8_t* own = words + layer.first * word_bytes;
-        uint8_t* to = all + layer.to * word_bytes;
-        if (word_bytes == 2)
-            look_up_bytes<2>(layer.codes, layer.negative, own, layer.entries, to, layer.count);
+        if (words == FP32)
+            look_up_bytes<FP32, 4>(layers[i], tables, all);
+        else if (words == FP16)
+            look_up_bytes<FP16, 2>(layers[i], tables, all);
         else
-            look_up_bytes<4>(layer.codes, layer.negative, own, layer.entries, to, layer.count);
+            look_up_bytes<BF16, 2>(layers[i], tables, all);
     }
 #else
-    (void)layers, (void)count, (void)table, (void)composed, (void)word_bytes;
+    (void)layers, (void)count, (void)tables, (void)composed, (void)words;
 #endif
 }
 }

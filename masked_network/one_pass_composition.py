@@ -4,7 +4,6 @@ For serving: the same weights, to the bit, as `compose`, but no gradient. This p
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from itertools import accumulate
 from math import prod
 from typing import Literal
@@ -17,7 +16,7 @@ from torch.nn.functional import pad
 from masked_network.compiled import Kernels
 from masked_network.mask_bank import MaskBank
 from masked_network.signed_codes import SignedLayer, one_plane, one_plane_layers
-from masked_network.structures import ByteCodes
+from masked_network.structures import BF16, FP16, FP32, ByteCodes
 
 ComposedType = Literal["fp32", "fp16", "bf16"]
 COMPOSED_DTYPES: Mapping[ComposedType, torch.dtype] = {
@@ -25,6 +24,7 @@ COMPOSED_DTYPES: Mapping[ComposedType, torch.dtype] = {
     "fp16": torch.float16,
     "bf16": torch.bfloat16,
 }
+_WORDS: Mapping[ComposedType, int] = {"fp32": FP32, "fp16": FP16, "bf16": BF16}
 
 _IN_REGISTERS = 256
 _BLOCK = 64
@@ -62,32 +62,16 @@ class OnePassComposition:
             got = f"{coefficients.dtype} {list(coefficients.shape)} on {coefficients.device}"
             raise ValueError(f"expected coefficients [L, K], fp32 in main memory, got {got}")
         # All layers at once: of a small layer, one operation more takes longer than its look-ups.
-        table = one_plane(self._bank, coefficients)
-        worth = torch.empty(table.shape, dtype=COMPOSED_DTYPES[composed])
-        tables = _Tables(torch.mul(table, self._magnitudes, out=worth))
-        found = {} if self._in_registers is None else self._in_registers.compose(tables)
+        tables = one_plane(self._bank, coefficients).contiguous()  # [L, entries]
+        found = {}
+        if self._in_registers is not None:
+            found = self._in_registers.compose(tables, composed)
         if not self._in_memory:
             return found
-        found |= {layer.name: layer.compose(tables) for layer in self._in_memory}
+        worth = (tables * self._magnitudes).to(COMPOSED_DTYPES[composed])
+        signed = torch.stack([worth, -worth], dim=2)  # [L, entries, 2]
+        found |= {layer.name: layer.compose(signed) for layer in self._in_memory}
         return {name: found[name] for name in self._names}
-
-
-class _Tables:
-    """What every code is worth, `[L, entries]`, and as signed codes need it once asked for."""
-
-    def __init__(self, worth: Tensor) -> None:
-        self.worth = worth
-        self.entries = worth.shape[1]
-        self._dtype = worth.dtype
-
-    @cached_property
-    def signed(self) -> Tensor:
-        """One after another, each entry followed by its negative."""
-        return torch.stack([self.worth, -self.worth], dim=2).flatten()
-
-    def empty(self, shape: tuple[int, ...]) -> Tensor:
-        """Room for weights of the tables' type."""
-        return torch.empty(shape, dtype=self._dtype)
 
 
 class _InMemory:
@@ -98,10 +82,9 @@ class _InMemory:
         self._first_table = layer.segments.start
         self._signed = layer.signed.to(torch.uint16)
 
-    def compose(self, tables: _Tables) -> Tensor:
-        composed = tables.empty(self._shape)
-        own = tables.signed[2 * self._first_table * tables.entries :]
-        self._kernels.look_up(self._signed, own, composed)
+    def compose(self, signed_tables: Tensor) -> Tensor:
+        composed = signed_tables.new_empty(self._shape)
+        self._kernels.look_up(self._signed, signed_tables[self._first_table :], composed)
         return composed
 
 
@@ -134,6 +117,7 @@ class _InRegisters:
                     entries=layer.entries,
                     first=layer.segments.start * width,
                     to=start,
+                    constant=layer.magnitude,
                 )
                 for layer, codes, negative, start in zip(
                     layers, self._codes, self._negative, starts, strict=True
@@ -141,11 +125,11 @@ class _InRegisters:
             )
         )
 
-    def compose(self, tables: _Tables) -> dict[str, Tensor]:
-        composed = tables.empty((self._size,))
-        self._kernels.look_up_bytes(self._layers, tables.worth, composed)
+    def compose(self, tables: Tensor, composed: ComposedType) -> dict[str, Tensor]:
+        weights = torch.empty(self._size, dtype=COMPOSED_DTYPES[composed])
+        self._kernels.look_up_bytes(self._layers, tables, weights, _WORDS[composed])
         return {
-            name: composed.as_strided(shape, strides, start)
+            name: weights.as_strided(shape, strides, start)
             for name, shape, strides, start in self._views
         }
 

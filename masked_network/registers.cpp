@@ -17,7 +17,7 @@
 
 extern "C" {
 
-// One linear layer as the rows take it; `compiled.py` has the same. Outputs lie in tiles of 64.
+// One linear layer as the rows take it; `structures.py` has the same. Outputs lie in tiles of 64.
 struct RowLayer {
     const uint8_t* codes;   // [tiles][terms][64]: the lower 8 bits of each code
     const uint64_t* masks;  // [tiles][terms][1 + high_bits]: which weights are < 0, then code bits 8, 9..

@@ -10,7 +10,7 @@ extern "C" {
 
 enum Kind : int64_t { CONVOLVE, POOL, AVERAGE };
 
-// What is done to a row next; `compiled.py` has the same. Place 0 is the row's input and place 1 its
+// What is done to a row next; `structures.py` has the same. Place 0 is the row's input and place 1 its
 // logits; the others are kept from step to step. A step that pools takes the largest of 3 by 3, every
 // second one; one that averages takes the mean of each channel. Both need only the layer's sizes.
 struct Step {

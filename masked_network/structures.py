@@ -83,6 +83,10 @@ class Kept(ctypes.Structure):
     ]
 
 
+FP32, FP16, BF16 = range(3)
+"""What `impress_look_up_bytes` writes."""
+
+
 class ByteCodes(ctypes.Structure):
     """One layer as `impress_look_up_bytes` takes it; its tensors must be kept as long."""
 
@@ -90,6 +94,7 @@ class ByteCodes(ctypes.Structure):
         ("codes", ctypes.c_void_p),
         ("negative", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("count", "entries", "first", "to")),
+        ("constant", ctypes.c_float),
     ]
 
 

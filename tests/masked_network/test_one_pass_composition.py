@@ -56,6 +56,20 @@ def test_one_pass_gives_the_bits_of_composition(
 
 
 @each_way
+@pytest.mark.parametrize("composed", list(TYPES))
+def test_what_no_narrower_type_holds_is_rounded_as_torch_does(
+    kernels: Kernels, composed: ComposedType
+) -> None:
+    network = network_of(build_backbone("lenet-300-100", (40,), 10), (40,), "partition", 9)
+    odd = [torch.inf, torch.nan, 1e38, -3e38, 1e-44, -1e-40, -0.0, 2e6, 1.00390625]
+    coefficients = torch.tensor([odd] * 3) / torch.tensor([[1.0], [7.0], [3.0]])
+    made = OnePassComposition(network.weights, network.bank, kernels)(coefficients, composed)
+    for name, weight in compose(network.weights, network.bank, coefficients).items():
+        wanted = weight.to(TYPES[composed])
+        torch.testing.assert_close(made[name], wanted, rtol=0, atol=0, equal_nan=True)
+
+
+@each_way
 def test_coefficients_that_do_not_fit_are_refused(kernels: Kernels) -> None:
     network = network_of(build_backbone("lenet-300-100", (4,), 3), (4,), "partition", 5)
     one_pass = OnePassComposition(network.weights, network.bank, kernels)

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from masked_network.structures import (
@@ -22,6 +25,8 @@ from masked_network.structures import (
     Step,
 )
 
+Numbers: TypeAlias = NDArray[np.float32]
+
 _LIBRARY = "_lanes"
 _VERSION = 12
 """What `impress_version` has to answer: a library of other sources is none."""
@@ -29,7 +34,11 @@ _VERSION = 12
 
 @dataclass(frozen=True)
 class Kernels:
-    """The library's functions on tensors: contiguous, in main memory, of the types said there."""
+    """The library's functions on tensors: contiguous, in main memory, of the types said there.
+
+    What a row alone takes is given as numpy has it: around so little work torch's own operations
+    take longer, and push out of the caches what the next request needs.
+    """
 
     library: ctypes.CDLL
     tile: int
@@ -76,10 +85,10 @@ class Kernels:
     def few_rows(
         self,
         layers: "ctypes.Array[RowLayer]",
-        tables: Tensor,
-        task_of_row: Tensor,
-        inputs: Tensor,
-        outputs: Tensor,
+        tables: Numbers,
+        task_of_row: NDArray[np.int64],
+        inputs: Numbers,
+        outputs: Numbers,
         scratch: Tensor,
     ) -> bool:
         """Write the logits of rows of a network of these layers, a ReLU between each two.
@@ -88,18 +97,19 @@ class Kernels:
         the widest layer]`. Only where it `permutes_bytes`; false where a table of more than 256
         entries has more than 16 numbers.
         """
+        entries = tables.shape[-1]
         done: int = self.library.impress_few_rows(
-            *(layers, len(layers), tables.data_ptr(), tables.stride(0), tables.stride(-2)),
-            *(task_of_row.data_ptr(), inputs.data_ptr(), outputs.data_ptr(), inputs.shape[0]),
-            *(scratch.data_ptr(), scratch.stride(0)),
+            *(layers, len(layers), tables.ctypes.data, tables.shape[-2] * entries, entries),
+            *(task_of_row.ctypes.data, inputs.ctypes.data, outputs.ctypes.data, len(inputs)),
+            *(scratch.data_ptr(), scratch.shape[1]),
         )
         return bool(done)
 
     def dense_rows(
         self,
         layers: "ctypes.Array[DenseLayer]",
-        inputs: Tensor,
-        outputs: Tensor,
+        inputs: Numbers,
+        outputs: Numbers,
         scratch: Tensor,
     ) -> None:
         """Write the logits of rows of a network of these layers, a ReLU between each two.
@@ -107,20 +117,24 @@ class Kernels:
         `scratch` `[2, >= rows, outputs of the widest layer]`.
         """
         self.library.impress_dense_rows(
-            *(layers, len(layers), inputs.data_ptr(), outputs.data_ptr(), inputs.shape[0]),
+            *(layers, len(layers), inputs.ctypes.data, outputs.ctypes.data, len(inputs)),
             *(scratch.data_ptr(), scratch.shape[-1], self.lanes),
         )
 
     def coefficients(
-        self, kept: Kept, values: Tensor, scales: Tensor | None, coefficients: Tensor
+        self,
+        kept: Kept,
+        values: NDArray[Any],
+        scales: NDArray[np.float16] | None,
+        coefficients: Numbers,
     ) -> bool:
         """Write `[T, entries]` of values `[T, task_bytes]` and scales fp16 `[T, layers]`.
 
         False where a task has bits beyond its last coefficient.
         """
         whole: int = self.library.impress_coefficients(
-            *(kept, values.data_ptr(), None if scales is None else scales.data_ptr()),
-            *(coefficients.numel() // kept.entries, coefficients.data_ptr()),
+            *(kept, values.ctypes.data, None if scales is None else scales.ctypes.data),
+            *(coefficients.size // kept.entries, coefficients.ctypes.data),
         )
         return bool(whole)
 

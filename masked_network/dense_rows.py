@@ -6,11 +6,12 @@ rows come with it.
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from masked_network.backbones import masked_layers
-from masked_network.compiled import Kernels
+from masked_network.compiled import Kernels, Numbers
 from masked_network.fully_connected import FullyConnected
 from masked_network.structures import DenseLayer
 
@@ -33,19 +34,23 @@ class DenseRows:
             *(DenseLayer(outputs=layer.shape[0], terms=layer.fan_in) for layer in layers)
         )
 
-    def __call__(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-        """Logits `[B, outputs]`, fp32, for inputs `[B, *input_shape]`, at most `MOST_ROWS`.
+    def __call__(self, weights: Mapping[str, Tensor], inputs: Numbers) -> Numbers:
+        """Logits `[B, outputs]`, fp32, for inputs `[B, row_length]`, at most `MOST_ROWS`.
 
         Weights stay as they are while they are used: those of the last call are kept, and not
         looked at again. Raises `ValueError` on weights or rows that do not fit.
         """
-        rows = inputs.shape[0]
-        if rows > MOST_ROWS or inputs.numel() != rows * self._row_length or not _is_plain(inputs):
-            expected = f"at most {MOST_ROWS} rows of {self._row_length} fp32 in main memory"
-            raise ValueError(f"expected {expected}, got {tuple(inputs.shape)} {inputs.dtype}")
+        if (
+            len(inputs) > MOST_ROWS
+            or inputs.shape[1:] != (self._row_length,)
+            or inputs.dtype != np.float32
+        ):
+            expected = f"at most {MOST_ROWS} rows of {self._row_length} fp32"
+            raise ValueError(f"expected {expected}, got {inputs.shape} {inputs.dtype}")
         if weights is not self._checked:
             self._take_up(weights)
-        outputs = inputs.new_empty(rows, self._outputs)
+        outputs = np.empty((len(inputs), self._outputs), np.float32)
+        inputs = np.ascontiguousarray(inputs)
         self._kernels.dense_rows(self._layers, inputs, outputs, self._scratch)
         return outputs
 

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from masked_network.basis_responses import BasisResponses
-from masked_network.compiled import Kernels
+from masked_network.compiled import Kernels, Numbers
 from masked_network.composition import compose
 from masked_network.fused_layers import FusedLinear
 from masked_network.fused_residual import FusedResidual
@@ -86,18 +88,28 @@ class FusedBatch:
         """Whether `few_rows` may have answers."""
         return self._few_rows is not None
 
-    def few_rows(self, coefficients: Tensor, task_of_row: Tensor, inputs: Tensor) -> Tensor | None:
-        """Logits of at most `MOST_ROWS` rows; None where `__call__` has to.
+    def few_rows(
+        self, coefficients: Numbers, task_of_row: NDArray[np.int64], inputs: Numbers
+    ) -> Numbers | None:
+        """Logits of at most `MOST_ROWS` rows `[B, row_length]`; None where `__call__` has to.
 
         Coefficients `[T, L, K]` are those that tasks keep: the bank's origin is added. The task
         of each row is int64 `[B]`, unchecked. The same to the bit: making a batch takes as long as
         computing a row. Raises `ValueError` as `__call__` does.
         """
-        if self._few_rows is None or inputs.shape[0] > MOST_ROWS:
+        if self._few_rows is None or len(inputs) > MOST_ROWS:
             return None
-        _check_floats(coefficients, inputs)
-        tables = one_plane(self._bank, coefficients).contiguous()
-        return self._few_rows(tables, task_of_row, inputs.contiguous())
+        for given in (coefficients, inputs):
+            if given.dtype != np.float32:
+                raise ValueError(f"expected fp32, got {given.dtype}")
+        if self._bank.disjoint:
+            expected = (len(self._bank.codes), self._bank.size)
+            if coefficients.shape[-2:] != expected:
+                got = coefficients.shape[-2:]
+                raise ValueError(f"expected coefficients {expected}, got {got}")
+            return self._few_rows(coefficients, task_of_row, inputs)
+        tables = one_plane(self._bank, torch.from_numpy(coefficients)).contiguous()
+        return self._few_rows(tables.numpy(), task_of_row, inputs)
 
     @torch.no_grad()
     def __call__(self, batch: MixedBatch, inputs: Tensor) -> Tensor:
@@ -113,9 +125,10 @@ class FusedBatch:
         few = self._few_rows is not None and self._bank.origin is None
         if self._few_rows is not None and few and len(inputs) <= MOST_ROWS:
             batch.check(inputs, ())
-            logits = self._few_rows(tables, tasks, inputs.contiguous())
+            rows = inputs.flatten(start_dim=1).contiguous()
+            logits = self._few_rows(tables.numpy(), tasks.numpy(), rows.numpy())
             if logits is not None:
-                return logits
+                return torch.from_numpy(logits)
         batch.check(inputs, self._statistics)
         if self._residual is not None:
             return self._residual(tables, batch.statistics, tasks, inputs)

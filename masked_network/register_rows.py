@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from masked_network.compiled import Kernels
+from masked_network.compiled import Kernels, Numbers
 from masked_network.signed_codes import SignedLayer
 from masked_network.structures import RowLayer
 
@@ -59,18 +60,19 @@ class RegisterRows:
             )
         )
 
-    def __call__(self, tables: Tensor, task_of_row: Tensor, inputs: Tensor) -> Tensor | None:
+    def __call__(
+        self, tables: Numbers, task_of_row: NDArray[np.int64], inputs: Numbers
+    ) -> Numbers | None:
         """Logits `[B, outputs]` by tables `[T, L, entries]`; None where these do not fit registers.
 
         Those do not that say more than 16 numbers of more than 256 codes, the origin not counted.
-        Tables `[L, entries]` are of a task 0 alone. All contiguous. Raises `ValueError` on rows of
-        another length.
+        Tables `[L, entries]` are of a task 0 alone. Raises `ValueError` on rows of another length.
         """
-        rows = inputs.shape[0]
-        if inputs.numel() != rows * self._row_length:
+        if inputs.shape[1:] != (self._row_length,):
             expected = f"expected rows of {self._row_length} channels"
-            raise ValueError(f"{self._name}: {expected}, got {tuple(inputs.shape[1:])}")
-        outputs = inputs.new_empty(rows, self._outputs)
+            raise ValueError(f"{self._name}: {expected}, got {inputs.shape[1:]}")
+        tables, inputs = np.ascontiguousarray(tables), np.ascontiguousarray(inputs)
+        outputs = np.empty((len(inputs), self._outputs), np.float32)
         done = self._kernels.few_rows(
             self._layers, tables, task_of_row, inputs, outputs, self._scratch
         )

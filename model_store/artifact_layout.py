@@ -5,7 +5,7 @@ but held against that one's form. That its bytes are what was published, their h
 """
 
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
@@ -49,6 +49,11 @@ class ArtifactLayout:
 
     kind: TaskKind
     tensors: tuple[TensorPlace, ...]
+
+    @cached_property
+    def index_of(self) -> Mapping[str, int]:
+        """Which of the tensors has that name."""
+        return {one.name: index for index, one in enumerate(self.tensors)}
 
     @cached_property
     def tensor_bytes(self) -> int:

@@ -1,19 +1,22 @@
 """Coefficients of very many tasks that keep the same ones: where each belongs is found once."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from masked_network.compiled import Kernels
+from masked_network.compiled import Kernels, Numbers
 from masked_network.structures import Kept
 from model_store.coefficient_tensors import COEFFICIENTS, SCALES, coefficients_of
 
-_BITS: Mapping[torch.dtype, tuple[int, int]] = {
-    torch.float16: (16, 16),
-    torch.int8: (8, 8),
-    torch.uint8: (4, 8),
-    torch.uint16: (2, 16),
+_BITS: Mapping[np.dtype[Any], tuple[int, int]] = {
+    np.dtype(np.float16): (16, 16),
+    np.dtype(np.int8): (8, 8),
+    np.dtype(np.uint8): (4, 8),
+    np.dtype(np.uint16): (2, 16),
 }
 """Of a coefficient, and of the words that several share, by the type, which tells the precision."""
 
@@ -41,15 +44,29 @@ class CoefficientReader:
         """
         if self._kernels is None:
             return coefficients_of(tensors, self._used)
-        values, scales = tensors[COEFFICIENTS].contiguous(), tensors.get(SCALES)
+        scales = tensors.get(SCALES)
+        read = self.read_arrays(
+            tensors[COEFFICIENTS].numpy(), None if scales is None else scales.numpy()
+        )
+        return torch.from_numpy(read)
+
+    def read_arrays(self, values: NDArray[Any], scales: NDArray[np.float16] | None) -> Numbers:
+        """The same of the arrays under these names, sooner for one task. Raises as `read` does."""
+        if self._kernels is None:
+            tensors = {COEFFICIENTS: torch.from_numpy(values)}
+            if scales is not None:
+                tensors[SCALES] = torch.from_numpy(scales)
+            made: Numbers = coefficients_of(tensors, self._used).numpy()
+            return made
+        values = np.ascontiguousarray(values)
         kept, tasks = self._kept[values.dtype], values.shape[:-1]
         if values.shape[-1] * values.itemsize != kept.task_bytes:
             raise ValueError(f"expected {kept.task_bytes} bytes a task, got {list(values.shape)}")
         if scales is not None:
-            scales = scales.contiguous()
+            scales = np.ascontiguousarray(scales)
             if scales.shape != (*tasks, kept.layers):
                 raise ValueError(f"expected {kept.layers} scales, got {list(scales.shape)}")
-        read = torch.empty((*tasks, *self._shape))
+        read = np.empty((*tasks, *self._shape), np.float32)
         if not self._kernels.coefficients(kept, values, scales, read):
             raise ValueError(f"padding bits beyond {kept.count} levels are set")
         return read

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from masked_network.backbones import MaskedLayer, build_backbone, masked_layers
 from masked_network.channel_groups import channel_segments
-from masked_network.compiled import compiled_kernels
+from masked_network.compiled import Numbers, compiled_kernels
 from masked_network.composition import compose
 from masked_network.frozen_weights import fingerprint, signed_constant_weights
 from masked_network.gpu_composition import GpuComposition
@@ -29,11 +29,12 @@ from masked_network.task_statistics import (
 )
 from model_store.bank_file import BANK_FILE, bank_of
 from model_store.coefficient_reader import CoefficientReader
+from model_store.coefficient_tensors import COEFFICIENTS, SCALES
 from model_store.errors import CorruptStore
 from model_store.manifest import Manifest
-from model_store.statistics_tensor import statistics_of
+from model_store.statistics_tensor import STATISTICS, statistics_of
 from model_store.supermask_tensors import supermask_of
-from model_store.task_artifact import KINDS, TaskKind, TaskTensors, TaskValues
+from model_store.task_artifact import KINDS, TaskArrays, TaskKind, TaskTensors, TaskValues
 
 
 @dataclass(frozen=True)
@@ -129,12 +130,29 @@ class FrozenNetwork:
         """
         if artifact.kind == "supermask":
             raise ValueError("a dedicated supermask has no coefficients")
-        kept = self.kept_coefficients(artifact)
-        return kept if self.bank.origin is None else kept + self.origin_of(artifact.kind)
+        return self._with_origin(self.kept_coefficients(artifact), artifact.kind)
+
+    def _with_origin(self, kept: Tensor, kind: TaskKind) -> Tensor:
+        return kept if self.bank.origin is None else kept + self.origin_of(kind)
 
     def kept_coefficients(self, artifact: TaskValues) -> Tensor:
         """The same without the bank's origin; not of a dedicated supermask."""
         return self._readers[artifact.kind].read(artifact.tensors)
+
+    def kept_numbers(self, task: TaskArrays) -> Numbers:
+        """`kept_coefficients`, where only they are read."""
+        values, scales = task.array(COEFFICIENTS), task.array(SCALES)
+        if values is None:
+            raise ValueError("a dedicated supermask has no coefficients")
+        return self._readers[task.kind].read_arrays(values, scales)
+
+    def values_of(self, task: TaskArrays) -> tuple[Tensor, dict[str, Tensor]]:
+        """`coefficients` and `task_statistics`, where only they are read."""
+        coefficients = self._with_origin(torch.from_numpy(self.kept_numbers(task)), task.kind)
+        joined = task.array(STATISTICS)
+        if joined is None:
+            return coefficients, {}
+        return coefficients, statistics_of({STATISTICS: torch.from_numpy(joined)}, self.statistics)
 
     @cached_property
     def _readers(self) -> dict[TaskKind, CoefficientReader]:

@@ -44,11 +44,12 @@ class Preprocessing(BaseModel):
     def to_inputs(self, intensities: Tensor) -> Tensor:
         """Intensities in 0..1, `[B, ...]`, to inputs `[B, channels, height, width]`, fp32."""
         shaped = intensities.to(torch.float32).reshape(-1, *self.input_shape)
-        return self._normalised(shaped)
+        return self.normalised(shaped)
 
     def rows_to_inputs(self, intensities: NDArray[np.float32]) -> Tensor:
         """The same of rows `[B, row_length]` in main memory: the same numbers, sooner for a few."""
-        return torch.from_numpy(self._normalised(intensities)).reshape(-1, *self.input_shape)
+        return torch.from_numpy(self.normalised(intensities)).reshape(-1, *self.input_shape)
 
-    def _normalised(self, intensities: _Numbers) -> _Numbers:
+    def normalised(self, intensities: _Numbers) -> _Numbers:
+        """The same numbers, in the shape that they come in; of fp32."""
         return (intensities - self.mean) / self.std

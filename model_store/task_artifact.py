@@ -7,9 +7,10 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import safetensors.torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -41,6 +42,17 @@ class TaskValues(Protocol):
     @property
     def tensors(self) -> Mapping[str, Tensor]:
         """As the task's artifact has them."""
+
+
+class TaskArrays(Protocol):
+    """The same, as numpy has it."""
+
+    @property
+    def kind(self) -> TaskKind:
+        """What its tensors are."""
+
+    def array(self, name: str) -> NDArray[Any] | None:
+        """The tensor of that name, where there is one."""
 
 
 class TaskTensors(TaskValues, Protocol):

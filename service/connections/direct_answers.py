@@ -83,7 +83,7 @@ class DirectAnswers:
         path, _, query = url.partition(b"?")
         # Tasks that are named in the query have one path.
         found = None if b"#" in query else self._of_path(path)
-        return None if found is None else found._replace(query=query)
+        return None if found is None else Target(found.route, found.parts, found.path, query)
 
     def _target_of_path(self, raw_path: bytes) -> Target | None:
         if b"%" in raw_path or b"#" in raw_path or not raw_path.isascii():

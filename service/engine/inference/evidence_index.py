@@ -26,7 +26,7 @@ from model_store.evidence_tensor import EVIDENCE, evidence_of, own_moments
 from service.engine.inference.kept_lists import KeptLists
 from service.engine.inference.known_tasks import KnownTasks, Likely, LikelyOfEach
 from service.engine.inference.scan_room import ScanRoom
-from service.engine.registry.task_table import RegisteredTask, stacked
+from service.engine.registry.task_table import RegisteredTask, StackedTasks
 
 _SECOND_LOOK = 64
 """Tasks whose whole evidence is held against the rows; of more, the best by a first look."""
@@ -172,7 +172,7 @@ class EvidenceIndex:
         for index, task in enumerate(tasks):
             of_layout.setdefault(task.layout, []).append(index)
         parts = [
-            stacked([tasks[index] for index in of], EVIDENCE).tensors[EVIDENCE]
+            torch.from_numpy(StackedTasks([tasks[index] for index in of]).array(EVIDENCE))
             for of in of_layout.values()
         ]
         if len(parts) == 1:

@@ -34,10 +34,9 @@ class ForwardPass:
         """Logits `[n, outputs]` for rows `[n, row_length]`."""
         if self._graphed is not None:
             return self._graphed(weights, torch.from_numpy(intensities)).numpy()
-        inputs = self._preprocessing.rows_to_inputs(intensities)
         if self._few_rows is not None and len(intensities) <= MOST_ROWS:
-            few: Rows = self._few_rows(weights, inputs).numpy()
-            return few
+            return self._few_rows(weights, self._preprocessing.normalised(intensities))
+        inputs = self._preprocessing.rows_to_inputs(intensities)
         with torch.inference_mode():
             logits: Rows = forward(self._backbone, weights, inputs.to(self._device)).cpu().numpy()
         return logits

@@ -6,22 +6,25 @@ from itertools import accumulate
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from masked_network.compiled import Numbers
 from masked_network.graphed_batch import GraphedBatch
 from masked_network.mixed_batch import MixedBatch
 from masked_network.register_rows import MOST_ROWS
 from model_store.artifact_layout import ArtifactLayout
 from model_store.network import FrozenNetwork
+from model_store.task_artifact import TaskArrays
 from service.engine.registry.entries import Rows
-from service.engine.registry.task_table import RegisteredTask, stacked
+from service.engine.registry.task_table import RegisteredTask, StackedTasks
 
-_ONE_TASK = torch.zeros(MOST_ROWS, dtype=torch.int64)
+_ONE_TASK = np.zeros(MOST_ROWS, np.int64)
 
 RunMixed = Callable[[MixedBatch, Tensor], Tensor]
-RunFew = Callable[[Tensor, Tensor, Tensor], Tensor | None]
+RunFew = Callable[[Numbers, NDArray[np.int64], Numbers], Numbers | None]
 """The same of at most `MOST_ROWS` rows, by the coefficients that tasks keep, `[T, L, K]` or of one
-`[L, K]`, the task of each row, and inputs; None where it has no answer."""
+`[L, K]`, the task of each row, and inputs as rows; None where it has no answer."""
 RunEvery = Callable[[Tensor, Tensor], Tensor | None]
 """Of coefficients `[T, L, K]` and inputs of n rows: logits `[T, n, outputs]` of these by each task;
 None where it has no answer."""
@@ -34,6 +37,7 @@ class MixedForward(ABC):
         self.name = name
         """`fused` or `stacked`."""
         self._network = network
+        self._preprocessing = network.manifest.preprocessing
 
     @staticmethod
     def takes(task: RegisteredTask) -> bool:
@@ -70,42 +74,42 @@ class BatchForward(MixedForward):
             # All that several take to be together is a third of what a row alone takes.
             return [self._alone(tasks[0], rows[0])]
         lengths = [len(one) for one in rows]
-        inputs = self._inputs(np.concatenate(rows))
-        owners = torch.from_numpy(np.arange(len(tasks)).repeat(lengths))
-        logits = None
-        if self._run_few is not None and len(owners) <= MOST_ROWS and _alike(tasks):
-            kept = self._network.kept_coefficients(stacked(tasks))
-            logits = self._run_few(kept, owners, inputs)
+        owners = np.arange(len(tasks)).repeat(lengths)
+        together, logits = np.concatenate(rows), None
+        if len(owners) <= MOST_ROWS and _alike(tasks):
+            logits = self._few(StackedTasks(tasks), owners, together)
         if logits is None:
-            logits = self._together(tasks, owners, inputs)
-        return _apart(logits.numpy(), lengths)
+            logits = self._together(tasks, owners, together)
+        return _apart(logits, lengths)
 
     def by_every_task(self, tasks: Sequence[RegisteredTask], rows: Rows) -> Rows | None:
         if self._run_every is None:
             return None
         coefficients, _ = of_tasks(self._network, tasks)
-        logits = self._run_every(coefficients, self._inputs(rows))
+        logits = self._run_every(coefficients, self._preprocessing.rows_to_inputs(rows))
         return None if logits is None else logits.numpy()
 
     def _alone(self, task: RegisteredTask, rows: Rows) -> Rows:
-        inputs, owners = self._inputs(rows), _ONE_TASK
-        logits = None
-        if self._run_few is not None and len(rows) <= MOST_ROWS:
-            logits = self._run_few(self._network.kept_coefficients(task), owners, inputs)
+        logits = self._few(task, _ONE_TASK, rows) if len(rows) <= MOST_ROWS else None
         if logits is None:
-            owners = torch.zeros(len(rows), dtype=torch.int64)
-            logits = self._together([task], owners, inputs)
-        return logits.numpy()
+            logits = self._together([task], np.zeros(len(rows), np.int64), rows)
+        return logits
 
-    def _inputs(self, rows: Rows) -> Tensor:
-        return self._network.manifest.preprocessing.rows_to_inputs(rows)
+    def _few(self, tasks: TaskArrays, owners: NDArray[np.int64], rows: Rows) -> Rows | None:
+        if self._run_few is None:
+            return None
+        kept = self._network.kept_numbers(tasks)
+        return self._run_few(kept, owners, self._preprocessing.normalised(rows))
 
     @torch.inference_mode()
-    def _together(self, tasks: Sequence[RegisteredTask], owners: Tensor, inputs: Tensor) -> Tensor:
+    def _together(
+        self, tasks: Sequence[RegisteredTask], owners: NDArray[np.int64], rows: Rows
+    ) -> Rows:
         coefficients, statistics = of_tasks(self._network, tasks)
-        batch = MixedBatch(coefficients, owners, statistics)
-        device = self._network.device
-        return self._run(batch.to(device), inputs.to(device)).cpu()
+        batch = MixedBatch(coefficients, torch.from_numpy(owners), statistics)
+        inputs, device = self._preprocessing.rows_to_inputs(rows), self._network.device
+        logits: Rows = self._run(batch.to(device), inputs.to(device)).cpu().numpy()
+        return logits
 
 
 class ResidentForward(MixedForward):
@@ -133,11 +137,12 @@ def of_tasks(
     of_layout: dict[ArtifactLayout, list[int]] = {}
     for index, task in enumerate(tasks):
         of_layout.setdefault(task.layout, []).append(index)
-    values = [stacked([tasks[index] for index in of]) for of in of_layout.values()]
-    coefficients = [network.coefficients(one) for one in values]
-    statistics = [network.task_statistics(one) for one in values]
-    if len(values) == 1:
-        return coefficients[0], statistics[0]
+    parts = [
+        network.values_of(StackedTasks([tasks[index] for index in of])) for of in of_layout.values()
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    coefficients, statistics = zip(*parts, strict=True)
     order = torch.tensor([index for indices in of_layout.values() for index in indices]).argsort()
     return torch.cat(coefficients)[order], {
         name: torch.cat([one[name] for one in statistics])[order] for name in statistics[0]

@@ -7,12 +7,13 @@ task's `RegisteredTask`, and the row is free when that is gone.
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from time import time
+from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model_store.artifact_layout import ArtifactLayout, LaidOut, class_names
@@ -98,6 +99,15 @@ class RegisteredTask:
             for column, tensor in zip(block.columns, self._rows.layout.tensors, strict=True)
         }
 
+    def array(self, name: str) -> NDArray[Any] | None:
+        """The tensor of that name as it lies in the table: for who holds the task, and to read."""
+        index = self._rows.layout.index_of.get(name)
+        if index is None:
+            return None
+        block, within = self._rows.place(self._row)
+        found: NDArray[Any] = block.columns[index][within]
+        return found
+
     @property
     def layout(self) -> ArtifactLayout:
         """The form of its tensors; the same object for every task of that form."""
@@ -115,37 +125,40 @@ class RegisteredTask:
         return self._rows.layout.tensor_bytes
 
 
-@dataclass(frozen=True)
 class StackedTasks:
-    """The tensors of tasks of one layout, a row a task: `[T, ...]` each, copied."""
+    """Tasks of one layout, each tensor a row a task, `[T, ...]`; copied when it is asked for.
 
-    layout: ArtifactLayout
-    tensors: Mapping[str, Tensor]
+    Raises `ValueError` where they have not one layout.
+    """
+
+    def __init__(self, tasks: Sequence[RegisteredTask]) -> None:
+        self._tasks = tasks  # whose rows stay as they are while somebody has them
+        self.layout = tasks[0].layout
+        if any(task.layout is not self.layout for task in tasks):
+            raise ValueError("expected tasks of one layout, got several")
 
     @property
     def kind(self) -> TaskKind:
         """Of each of them."""
         return self.layout.kind
 
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """All of them."""
+        stacked = {name: self.array(name) for name in self.layout.index_of}
+        return {name: torch.from_numpy(one) for name, one in stacked.items()}
 
-def stacked(tasks: Sequence[RegisteredTask], only: str | None = None) -> StackedTasks:
-    """The tensors of tasks that have one layout, or one of them by its name.
-
-    Raises `ValueError` where they have not one layout.
-    """
-    layout = tasks[0].layout
-    if any(task.layout is not layout for task in tasks):
-        raise ValueError("expected tasks of one layout, got several")
-    places = [task._rows.place(task._row) for task in tasks]
-    tensors = {}
-    for index, tensor in enumerate(layout.tensors):
-        if only not in (None, tensor.name):
-            continue
-        column = np.empty((len(tasks), *tensor.shape), tensor.dtype)
-        for row, (block, within) in zip(column, places, strict=True):
+    def array(self, name: str) -> NDArray[Any] | None:
+        """The tensor of that name, where there is one."""
+        index = self.layout.index_of.get(name)
+        if index is None:
+            return None
+        place = self.layout.tensors[index]
+        column = np.empty((len(self._tasks), *place.shape), place.dtype)
+        for row, task in zip(column, self._tasks, strict=True):
+            block, within = task._rows.place(task._row)
             row[...] = block.columns[index][within]
-        tensors[tensor.name] = torch.from_numpy(column)
-    return StackedTasks(layout, tensors)
+        return column
 
 
 class TaskTable:

@@ -24,7 +24,7 @@ from service.engine.paths.path_cost import PathCost
 from service.engine.paths.planned_forward import PlannedForward, Work
 from service.engine.paths.planner import Costs, Planner
 from service.engine.registry.entries import Entry, Rows
-from service.engine.registry.task_table import RegisteredTask, TaskTable, stacked
+from service.engine.registry.task_table import RegisteredTask, StackedTasks, TaskTable
 from service.watching.telemetry import Telemetry
 from tests.service.artifacts import MakeArtifact
 
@@ -173,8 +173,29 @@ def test_costs_are_measured_of_every_way_there_is(network: FrozenNetwork) -> Non
 def test_tasks_of_one_layout_stack_and_others_are_refused(
     network: FrozenNetwork, tasks: list[RegisteredTask]
 ) -> None:
-    together = network.coefficients(stacked(tasks[:3]))
+    together = network.coefficients(StackedTasks(tasks[:3]))
     for row, task in zip(together, tasks[:3], strict=True):
         assert torch.equal(row, network.coefficients(task))
     with pytest.raises(ValueError, match="one layout"):
-        stacked([tasks[0], tasks[4]])
+        StackedTasks([tasks[0], tasks[4]])
+
+
+def test_what_is_read_in_the_table_is_what_a_task_is_composed_of(
+    network: FrozenNetwork, tasks: list[RegisteredTask]
+) -> None:
+    for task in (*tasks[:4], *tasks[5:]):
+        assert torch.equal(
+            torch.from_numpy(network.kept_numbers(task)), network.kept_coefficients(task)
+        )
+        coefficients, statistics = network.values_of(task)
+        assert torch.equal(coefficients, network.coefficients(task))
+        expected = network.task_statistics(task)
+        assert statistics.keys() == expected.keys()
+        assert all(torch.equal(statistics[name], expected[name]) for name in expected)
+        assert task.array("nothing of that name") is None
+    with pytest.raises(ValueError, match="a dedicated supermask has no coefficients"):
+        network.kept_numbers(tasks[4])
+    together = StackedTasks(tasks[:3])
+    assert {name: one.shape for name, one in together.tensors.items()} == {
+        name: (3, *one.shape) for name, one in tasks[0].tensors.items()
+    }

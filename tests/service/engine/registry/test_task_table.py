@@ -11,7 +11,7 @@ from model_store.artifact_layout import LaidOut, LayoutReader
 from model_store.network import FrozenNetwork
 from model_store.task_artifact import KINDS, TaskArtifact, TaskKind
 from service.engine.registry.shared_arrays import SharedArrays
-from service.engine.registry.task_table import RegisteredTask, TaskTable, stacked
+from service.engine.registry.task_table import RegisteredTask, StackedTasks, TaskTable
 from tests.service.artifacts import MakeArtifact
 
 
@@ -158,7 +158,7 @@ def test_a_task_that_was_shared_is_what_it_is_by_itself(
         found = task.tensors["coefficients"].numpy().tobytes()
         assert found[:4] == number.to_bytes(4)
         assert found[4:] == like.tensors["coefficients"].numpy().tobytes()[4:]
-    both = stacked([tasks[5], tasks[2999]]).tensors["coefficients"].numpy()
+    both = StackedTasks([tasks[5], tasks[2999]]).tensors["coefficients"].numpy()
     assert [one.tobytes()[:4] for one in both] == [n.to_bytes(4) for n in (5, 2999)]
     assert table.row_count == 3000
     del tasks, task, both

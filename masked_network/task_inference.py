@@ -23,6 +23,18 @@ def entropy_nats(logits: Tensor) -> Tensor:
     return -(log_probabilities.exp() * log_probabilities).sum(dim=-1)
 
 
+def entropies_of_tasks(logits: Tensor, classes: Tensor) -> Tensor:
+    """Entropies `[T, ...]` of tasks' answers `[T, ..., outputs]`, each over its own classes.
+
+    `classes` `[T]`, int64, says how many of the outputs these are.
+    """
+    nats = logits.new_empty(logits.shape[:-1])
+    for count in set(classes.tolist()):
+        alike = classes == count
+        nats[alike] = entropy_nats(logits[alike][..., :count])
+    return nats
+
+
 def relative_entropy(entropy: float, classes: int) -> float:
     """Entropy as a share of that of the uniform answer, so that tasks of few classes compare.
 

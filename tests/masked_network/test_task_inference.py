@@ -15,6 +15,7 @@ from masked_network.supermask import masked_weights
 from masked_network.task_inference import (
     Candidates,
     binary_choice,
+    entropies_of_tasks,
     entropy_nats,
     one_shot_scores,
     relative_entropy,
@@ -305,3 +306,11 @@ def test_relative_entropy_of_the_uniform_answer_is_one_for_any_number_of_classes
 
 def test_a_task_of_one_class_counts_as_knowing_nothing() -> None:
     assert relative_entropy(0.0, 1) == 1.0
+
+
+def test_tasks_entropies_are_each_of_its_own_classes() -> None:
+    logits = torch.randn(5, 3, 7, generator=torch.Generator().manual_seed(0))
+    counts = [2, 7, 1, 7, 2]
+    found = entropies_of_tasks(logits, torch.tensor(counts))
+    for own, of_task, count in zip(found, logits, counts, strict=True):
+        assert torch.equal(own, entropy_nats(of_task[:, :count]))

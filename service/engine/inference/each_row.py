@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from masked_network.task_evidence import strangeness
-from masked_network.task_inference import entropy_nats
+from masked_network.task_inference import entropies_of_tasks
 from masked_network.task_posterior import (
     WEIGHTS,
     likelihood_without_evidence,
@@ -123,10 +123,7 @@ def _taken(
     given = torch.split(where[0], counts.tolist())
     logits = np.concatenate(answers(some, [rows[indices.numpy()] for indices in given]))
     classes = torch.tensor([len(task.classes) for task in some]).repeat_interleave(counts)
-    nats = torch.empty(len(classes))
-    for count in set(classes.tolist()):
-        of_these = classes == count
-        nats[of_these] = entropy_nats(torch.from_numpy(logits)[of_these, :count])
+    nats = entropies_of_tasks(torch.from_numpy(logits), classes)
     # A task of one class is certain whatever it sees: it counts as knowing nothing.
     relative = torch.where(classes > 1, nats / classes.clamp(min=2).log(), 1.0)
     empty = torch.zeros(places.shape)

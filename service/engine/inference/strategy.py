@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from masked_network.task_inference import entropy_nats
+from masked_network.task_inference import entropies_of_tasks, entropy_nats
 from masked_network.task_posterior import WEIGHTS
 from service.engine.inference.identification import (
     Candidate,
@@ -44,12 +43,8 @@ def candidates_of(
 ) -> list[Candidate]:
     """Tasks with what their own networks answer to the rows, and the entropy of that."""
     logits = answers.of_same_rows(tasks, asked.rows)  # [T, n, outputs]
-    classes = np.array([len(task.classes) for task in tasks])
-    entropies = np.empty(len(tasks), np.float32)
-    for count in np.unique(classes):
-        alike = classes == count
-        of_classes = torch.from_numpy(logits[alike, :, :count])
-        entropies[alike] = entropy_nats(of_classes).mean(dim=1).numpy()
+    classes = torch.tensor([len(task.classes) for task in tasks])
+    entropies = entropies_of_tasks(torch.from_numpy(logits), classes).mean(dim=1)
     return list(map(Candidate, tasks, entropies.tolist(), logits))
 
 

@@ -71,7 +71,7 @@ report: $(VENV)/.runtime
 	$(BIN)/impress-train report --out report --mnist '$(MNIST)' --fashion-mnist '$(FASHION_MNIST)' \
 	  --cifar100 '$(CIFAR100)' $(if $(filter full,$(REPORT)),--full)
 
-# Which task is this? As the report: killed and started again it goes on; INFERENCE=full takes an hour of 16 cores.
+# Which task is this? As the report: killed and started again it goes on; INFERENCE=full takes 43 minutes of two cores.
 inference: $(VENV)/.runtime
 	$(if $(filter quick full,$(INFERENCE)),,$(error INFERENCE is quick or full, not '$(INFERENCE)'))
 	$(BIN)/impress-train inference --out report/inference --mnist '$(MNIST)' \

@@ -160,16 +160,13 @@ class FusedBatch:
         return torch.cat(parts).view(len(tables), rows, -1)
 
     def _by_chain(self, tables: Tensor, task_of_row: Tensor, inputs: Tensor) -> Tensor:
-        logits = inputs.new_empty(len(inputs), self._chain[-1].outputs)
-
-        def compute(_: int, rows: slice) -> None:
+        def compute(_: int, rows: slice) -> Tensor:
             hidden, owners = inputs[rows].flatten(start_dim=1), task_of_row[rows]
             for product in self._chain[:-1]:
                 hidden = product(tables, owners, hidden).relu_()
-            logits[rows] = self._chain[-1](tables, owners, hidden)
+            return self._chain[-1](tables, owners, hidden)
 
-        self._threads.run(compute, len(inputs), self._side_by_side)
-        return logits
+        return torch.cat(self._threads.run(compute, len(inputs), self._side_by_side))
 
 
 def _check_floats(*tensors: Tensor) -> None:

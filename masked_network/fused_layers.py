@@ -16,16 +16,16 @@ class FusedLinear:
 
     def __init__(self, signed: SignedLayer, kernels: Kernels) -> None:
         self._signed, self._kernels = signed, kernels
-        self.outputs, self._terms = signed.shape
+        self._outputs, self._terms = signed.shape
         self._codes = tiled_codes(signed, kernels.tile)
         self._layer = Layer(
             codes=self._codes.data_ptr(),
-            outputs=self.outputs,
+            outputs=self._outputs,
             terms=self._terms,
             entries=signed.entries,
             constant=signed.magnitude,
         )
-        self._scratch_size = (2 * signed.entries + self._terms + self.outputs) * kernels.lanes
+        self._scratch_size = (2 * signed.entries + self._terms + self._outputs) * kernels.lanes
 
     def __call__(self, tables: Tensor, task_of_row: Tensor, inputs: Tensor) -> Tensor:
         """Outputs `[B, outputs]` by the tables of all tasks.
@@ -35,7 +35,7 @@ class FusedLinear:
         if inputs.shape[1:] != (self._terms,):
             expected = f"expected rows of {self._terms} channels"
             raise ValueError(f"{self._signed.name}: {expected}, got {tuple(inputs.shape[1:])}")
-        outputs = inputs.new_empty(len(inputs), self.outputs)
+        outputs = inputs.new_empty(len(inputs), self._outputs)
         self._kernels.product(
             self._layer,
             self._signed.table(tables),

@@ -67,6 +67,22 @@ def test_what_else_is_in_a_batch_changes_no_bit_of_a_row(kernels: Kernels) -> No
         assert torch.equal(answer(alone, inputs[row : row + 1])[0], logits[row])
 
 
+@compiled_way
+@pytest.mark.parametrize("name", ["fc-1024-1024", "resnet-18-small"])
+def test_as_many_threads_as_torch_has_share_rows_out_and_change_no_bit(
+    kernels: Kernels, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = network_of(build_backbone(name, (1, 6, 6), 10), (1, 6, 6), "partition", 64)
+    batch, inputs = network.batch(7, [row % 7 for row in range(70)])
+    answers = []
+    for threads in (1, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        answer = fused(network, kernels)
+        with torch.inference_mode():  # as the service does, and no thread but this one's
+            answers.append(answer(batch, inputs.clone()))
+    assert torch.equal(*answers)
+
+
 @each_way
 @pytest.mark.parametrize(
     ("kind", "size"),

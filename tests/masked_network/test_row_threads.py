@@ -24,6 +24,10 @@ def test_shares_are_computed_side_by_side() -> None:
     RowThreads(3).run(lambda share, rows: together.wait(), 3)
 
 
+def test_what_shares_make_comes_in_their_order() -> None:
+    assert RowThreads(3).run(lambda share, rows: (share, rows.start), 9) == [(0, 0), (1, 3), (2, 6)]
+
+
 def test_what_a_share_raises_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         RowThreads(2).run(lambda share, rows: 1 // share, 2)

@@ -4,14 +4,9 @@
 // rows. A row's sums are taken in one order, whatever rows come with it. Checks nothing: `compiled.py`
 // calls it with what was checked.
 
-#include <cstdint>
 #include <cstring>
 
-#if defined(__x86_64__) || defined(_M_X64)
-#define X86 1
-#endif
-
-#define INLINE static inline __attribute__((always_inline))
+#include "vectors.hpp"
 
 extern "C" {
 
@@ -23,11 +18,6 @@ struct DenseLayer {
 }
 
 namespace {
-
-template <int LANES>
-struct Vector {
-    typedef float type __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
-};
 
 // The lanes' sum, halves added to halves.
 template <int LANES>
@@ -132,13 +122,8 @@ INLINE void network(const DenseLayer* layers, int64_t count, const float* inputs
 void network_plain(NETWORK_ARGUMENTS) { network<4, 2>(PASSED); }
 
 #ifdef X86
-__attribute__((target("avx2,fma"), flatten)) void network_avx2(NETWORK_ARGUMENTS) {
-    network<8, 2>(PASSED);
-}
-__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"), flatten)) void network_avx512(
-    NETWORK_ARGUMENTS) {
-    network<16, 4>(PASSED);
-}
+AVX2 void network_avx2(NETWORK_ARGUMENTS) { network<8, 2>(PASSED); }
+AVX512 void network_avx512(NETWORK_ARGUMENTS) { network<16, 4>(PASSED); }
 #endif
 }  // namespace
 

@@ -94,10 +94,7 @@ class FrozenNetwork:
         return self.composed_weights(artifact) | statistics
 
     def task_statistics(self, artifact: TaskValues) -> dict[str, Tensor]:
-        """The task's own means and variances in fp32, by name; none where nothing is normalised.
-
-        Of several tasks stacked `[T, channels]` each.
-        """
+        """The task's own means and variances in fp32, by name; none where nothing is normalised."""
         return statistics_of(artifact.tensors, self.statistics)
 
     def composed_weights(self, artifact: TaskTensors) -> dict[str, Tensor]:
@@ -125,7 +122,7 @@ class FrozenNetwork:
     def coefficients(self, artifact: TaskValues) -> Tensor:
         """The task's, fp32 `[L, K]`, zero where it has none; L counts channel groups.
 
-        Those that it keeps are added to the bank's origin. Of several tasks stacked `[T, L, K]`.
+        Those that it keeps are added to the bank's origin.
         Raises `ValueError` on a dedicated supermask, which has none at all.
         """
         if artifact.kind == "supermask":
@@ -140,14 +137,14 @@ class FrozenNetwork:
         return self._readers[artifact.kind].read(artifact.tensors)
 
     def kept_numbers(self, task: TaskArrays) -> Numbers:
-        """`kept_coefficients`, where only they are read."""
+        """`kept_coefficients`, where only they are read; of several tasks `[T, L, K]`."""
         values, scales = task.array(COEFFICIENTS), task.array(SCALES)
         if values is None:
             raise ValueError("a dedicated supermask has no coefficients")
         return self._readers[task.kind].read_arrays(values, scales)
 
     def values_of(self, task: TaskArrays) -> tuple[Tensor, dict[str, Tensor]]:
-        """`coefficients` and `task_statistics`, where only they are read."""
+        """`coefficients` and `task_statistics`, where only they are read; of several, stacked."""
         coefficients = self._with_origin(torch.from_numpy(self.kept_numbers(task)), task.kind)
         joined = task.array(STATISTICS)
         if joined is None:

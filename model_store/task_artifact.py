@@ -33,7 +33,7 @@ _LONGEST_PATH = 200
 
 
 class TaskValues(Protocol):
-    """What a task has learned; or several of one form, each tensor stacked."""
+    """What a task has learned."""
 
     @property
     def kind(self) -> TaskKind:
@@ -45,7 +45,7 @@ class TaskValues(Protocol):
 
 
 class TaskArrays(Protocol):
-    """The same, as numpy has it."""
+    """The same as numpy has it; or of several tasks of one form, each array stacked."""
 
     @property
     def kind(self) -> TaskKind:

@@ -142,12 +142,6 @@ class StackedTasks:
         """Of each of them."""
         return self.layout.kind
 
-    @property
-    def tensors(self) -> Mapping[str, Tensor]:
-        """All of them."""
-        stacked = {name: self.array(name) for name in self.layout.index_of}
-        return {name: torch.from_numpy(one) for name, one in stacked.items()}
-
     def array(self, name: str) -> NDArray[Any] | None:
         """The tensor of that name, where there is one."""
         index = self.layout.index_of.get(name)

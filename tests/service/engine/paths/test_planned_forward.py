@@ -173,7 +173,7 @@ def test_costs_are_measured_of_every_way_there_is(network: FrozenNetwork) -> Non
 def test_tasks_of_one_layout_stack_and_others_are_refused(
     network: FrozenNetwork, tasks: list[RegisteredTask]
 ) -> None:
-    together = network.coefficients(StackedTasks(tasks[:3]))
+    together, _ = network.values_of(StackedTasks(tasks[:3]))
     for row, task in zip(together, tasks[:3], strict=True):
         assert torch.equal(row, network.coefficients(task))
     with pytest.raises(ValueError, match="one layout"):
@@ -196,6 +196,9 @@ def test_what_is_read_in_the_table_is_what_a_task_is_composed_of(
     with pytest.raises(ValueError, match="a dedicated supermask has no coefficients"):
         network.kept_numbers(tasks[4])
     together = StackedTasks(tasks[:3])
-    assert {name: one.shape for name, one in together.tensors.items()} == {
-        name: (3, *one.shape) for name, one in tasks[0].tensors.items()
-    }
+    for name, own in tasks[0].tensors.items():
+        column = together.array(name)
+        assert column is not None
+        assert torch.equal(torch.from_numpy(column[0]), own)
+        assert column.shape == (3, *own.shape)
+    assert together.array("nothing of that name") is None

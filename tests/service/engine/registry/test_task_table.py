@@ -158,7 +158,8 @@ def test_a_task_that_was_shared_is_what_it_is_by_itself(
         found = task.tensors["coefficients"].numpy().tobytes()
         assert found[:4] == number.to_bytes(4)
         assert found[4:] == like.tensors["coefficients"].numpy().tobytes()[4:]
-    both = StackedTasks([tasks[5], tasks[2999]]).tensors["coefficients"].numpy()
+    both = StackedTasks([tasks[5], tasks[2999]]).array("coefficients")
+    assert both is not None
     assert [one.tobytes()[:4] for one in both] == [n.to_bytes(4) for n in (5, 2999)]
     assert table.row_count == 3000
     del tasks, task, both

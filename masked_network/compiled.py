@@ -28,7 +28,7 @@ from masked_network.structures import (
 Numbers: TypeAlias = NDArray[np.float32]
 
 _LIBRARY = "_lanes"
-_VERSION = 12
+_VERSION = 13
 """What `impress_version` has to answer: a library of other sources is none."""
 
 

@@ -19,12 +19,12 @@ from masked_network.compiled import Kernels, Numbers
 from masked_network.composition import compose
 from masked_network.fused_layers import FusedLinear
 from masked_network.fused_residual import FusedResidual
-from masked_network.mask_bank import PLANE_BITS, MaskBank
+from masked_network.mask_bank import MaskBank
 from masked_network.mixed_batch import MixedBatch, composed_by_task
 from masked_network.register_rows import MOST_ROWS, RegisterRows
 from masked_network.residual import Residual
 from masked_network.row_threads import RowThreads
-from masked_network.signed_codes import one_plane, one_plane_layers
+from masked_network.signed_codes import one_plane_layers, summed_plane
 from masked_network.task_statistics import statistics_layers
 
 _MOST_RESPONSES, _MOST_ROWS_OF_EVERY = 32, 4096
@@ -74,9 +74,8 @@ class FusedBatch:
         with suppress(ValueError):
             self._basis = BasisResponses(next(iter(layers.values())))
         with suppress(ValueError):
-            # Sums of nine coefficients and more are too many numbers for registers.
-            if bank.disjoint or bank.size <= PLANE_BITS:
-                self._few_rows = RegisterRows(list(layers.values()), kernels, bank.origin)
+            overlapping = 0 if bank.disjoint else bank.size
+            self._few_rows = RegisterRows(list(layers.values()), kernels, bank.origin, overlapping)
 
     @property
     def compiled(self) -> bool:
@@ -102,14 +101,11 @@ class FusedBatch:
         for given in (coefficients, inputs):
             if given.dtype != np.float32:
                 raise ValueError(f"expected fp32, got {given.dtype}")
-        if self._bank.disjoint:
-            expected = (len(self._bank.codes), self._bank.size)
-            if coefficients.shape[-2:] != expected:
-                got = coefficients.shape[-2:]
-                raise ValueError(f"expected coefficients {expected}, got {got}")
-            return self._few_rows(coefficients, task_of_row, inputs)
-        tables = one_plane(self._bank, torch.from_numpy(coefficients)).contiguous()
-        return self._few_rows(tables.numpy(), task_of_row, inputs)
+        expected = (len(self._bank.codes), self._bank.size)
+        if coefficients.shape[-2:] != expected:
+            got = coefficients.shape[-2:]
+            raise ValueError(f"expected coefficients {expected}, got {got}")
+        return self._few_rows(coefficients, task_of_row, inputs)
 
     @torch.no_grad()
     def __call__(self, batch: MixedBatch, inputs: Tensor) -> Tensor:
@@ -118,7 +114,6 @@ class FusedBatch:
         Raises `ValueError` on coefficients, statistics, rows or types that do not fit.
         """
         _check_floats(batch.coefficients, inputs)
-        tables = one_plane(self._bank, batch.coefficients).contiguous()  # [T, L, entries]
         if not self.compiled:
             return self._by_task(batch, inputs)
         tasks = batch.task_of_row.contiguous()
@@ -126,10 +121,11 @@ class FusedBatch:
         if self._few_rows is not None and few and len(inputs) <= MOST_ROWS:
             batch.check(inputs, ())
             rows = inputs.flatten(start_dim=1).contiguous()
-            logits = self._few_rows(tables.numpy(), tasks.numpy(), rows.numpy())
+            logits = self.few_rows(batch.coefficients.numpy(), tasks.numpy(), rows.numpy())
             if logits is not None:
                 return torch.from_numpy(logits)
         batch.check(inputs, self._statistics)
+        tables = summed_plane(self._bank, batch.coefficients).contiguous()  # [T, L, entries]
         if self._residual is not None:
             return self._residual(tables, batch.statistics, tasks, inputs)
         return self._by_chain(tables, tasks, inputs)
@@ -145,7 +141,7 @@ class FusedBatch:
         if self._basis is None:
             return None
         _check_floats(coefficients, inputs)
-        tables = one_plane(self._bank, coefficients).contiguous()
+        tables = summed_plane(self._bank, coefficients).contiguous()
         some_rows = torch.split(inputs.flatten(start_dim=1), _MOST_RESPONSES)
         return torch.cat([self._same_rows(self._basis, tables, some) for some in some_rows], dim=1)
 

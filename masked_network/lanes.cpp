@@ -12,7 +12,7 @@ extern "C" {
 struct Layer {
     const uint16_t* codes;
     int64_t outputs, terms, entries;
-    float constant;  // the magnitude of every weight
+    float constant;  // the magnitude of every weight: sums are multiplied by it
 };
 }
 
@@ -27,12 +27,11 @@ INLINE void join(const float* const* rows, int64_t length, float* joined) {
 
 // Entry 2 * code is what the code is worth for a positive weight, the next one for a negative.
 template <int LANES>
-INLINE void join_tables(const float* const* tables, int64_t entries, float constant, float* joined) {
+INLINE void join_tables(const float* const* tables, int64_t entries, float* joined) {
     for (int64_t entry = 0; entry < entries; entry++)
         for (int lane = 0; lane < LANES; lane++) {
-            const float worth = constant * tables[lane][entry];
-            joined[2 * entry * LANES + lane] = worth;
-            joined[(2 * entry + 1) * LANES + lane] = -worth;
+            joined[2 * entry * LANES + lane] = tables[lane][entry];
+            joined[(2 * entry + 1) * LANES + lane] = -tables[lane][entry];
         }
 }
 
@@ -64,7 +63,7 @@ INLINE void product_of_lanes(const Layer& layer, const float* tables, int64_t ta
     float* table = scratch;
     float* joined = table + 2 * layer.entries * LANES;
     float* sums = joined + layer.terms * LANES;
-    join_tables<LANES>(table_of_lane, layer.entries, layer.constant, table);
+    join_tables<LANES>(table_of_lane, layer.entries, table);
     join<LANES>(row_of_lane, layer.terms, joined);
     for (int64_t output = 0; output < layer.outputs; output += TILE) {
         const int64_t left = layer.outputs - output;
@@ -73,7 +72,7 @@ INLINE void product_of_lanes(const Layer& layer, const float* tables, int64_t ta
     }
     for (int64_t row = 0; row < rows; row++)
         for (int64_t o = 0; o < layer.outputs; o++)
-            outputs[row * layer.outputs + o] = sums[o * LANES + row];
+            outputs[row * layer.outputs + o] = layer.constant * sums[o * LANES + row];
 }
 
 // Rows in bundles of the most lanes; what is left over takes the fewest lanes that hold it.
@@ -133,5 +132,5 @@ int32_t impress_lanes() {
 
 int32_t impress_tile() { return TILE; }
 
-int32_t impress_version() { return 12; }
+int32_t impress_version() { return 13; }
 }

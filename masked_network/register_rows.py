@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from masked_network.compiled import Kernels, Numbers
-from masked_network.signed_codes import SignedLayer
+from masked_network.signed_codes import SUMMED_MASKS, SignedLayer
 from masked_network.structures import RowLayer
 
 MOST_ROWS = 8
 """So many, one after another, are done sooner than as many side by side, making a batch included,
-where tables have no more than 16 numbers; where they have more, five are."""
+where masks overlap or tables have no more than 16 numbers; where they have more, six are."""
 
 _TILE = 64
 _LOW_BITS = 8
@@ -24,33 +24,44 @@ _MOST_CODES = 1 << 12
 class RegisterRows:
     """Linear layers, one after another with a ReLU between each two; for one thread at a time.
 
-    `origin` `[L, entries]` is added to all tables. A row's logits are to the bit those of
-    `lanes.cpp` at its widest. Raises `ValueError` where the machine cannot, or a layer has more
-    than 4,096 codes.
+    `origin` `[L, entries]` is added to all tables. Where so many masks are `overlapping`, their
+    coefficients are what tables are made of. A row's logits are to the bit those of `lanes.cpp` at
+    its widest. Raises `ValueError` where the machine cannot, a layer has more than 4,096 codes, or
+    one of overlapping masks is cut into channel groups.
     """
 
     def __init__(
-        self, layers: Sequence[SignedLayer], kernels: Kernels, origin: Tensor | None = None
+        self,
+        layers: Sequence[SignedLayer],
+        kernels: Kernels,
+        origin: Tensor | None = None,
+        overlapping: int = 0,
     ) -> None:
         most = max(layer.entries for layer in layers)
         if not kernels.permutes_bytes or most > _MOST_CODES:
             raise ValueError(f"expected registers for at most {_MOST_CODES} codes, got {most}")
+        if overlapping and any(len(layer.segments) > 1 for layer in layers):
+            raise ValueError("expected masks that overlap in whole layers, got channel groups")
         self._kernels = kernels
         self._name, (_, self._row_length) = layers[0].name, layers[0].shape
         self._outputs = layers[-1].shape[0]
         self._scratch = torch.empty(2, max(layer.shape[0] for layer in layers))
-        self._kept = [_tiled(layer) for layer in layers]
+        self._kept = [
+            (_summed(layer, overlapping), None) if overlapping else _tiled(layer)
+            for layer in layers
+        ]
         self._origins = [None if origin is None else _origin(layer, origin) for layer in layers]
         self._layers = (RowLayer * len(layers))(
             *(
                 RowLayer(
                     codes=codes.data_ptr(),
-                    masks=masks.data_ptr(),
+                    masks=None if masks is None else masks.data_ptr(),
                     origin=None if own is None else own.data_ptr(),
                     outputs=layer.shape[0],
                     terms=layer.shape[1],
                     entries=layer.entries,
                     high_bits=_high_bits(layer),
+                    overlapping=overlapping,
                     segment=layer.segments.start,
                     constant=layer.magnitude,
                 )
@@ -66,7 +77,8 @@ class RegisterRows:
         """Logits `[B, outputs]` by tables `[T, L, entries]`; None where these do not fit registers.
 
         Those do not that say more than 16 numbers of more than 256 codes, the origin not counted.
-        Tables `[L, entries]` are of a task 0 alone. Raises `ValueError` on rows of another length.
+        Of overlapping masks coefficients `[T, L, K]` take the place of tables. Either as `[L, ..]`
+        are of a task 0 alone. Raises `ValueError` on rows of another length.
         """
         if inputs.shape[1:] != (self._row_length,):
             expected = f"expected rows of {self._row_length} channels"
@@ -94,6 +106,17 @@ def _tiled(layer: SignedLayer) -> tuple[Tensor, Tensor]:
     packed = np.packbits(masks.numpy().astype(np.bool_), axis=-1, bitorder="little")
     codes = _tiles(layer.codes[0].view(outputs, terms)) & (1 << _LOW_BITS) - 1
     return codes.to(torch.uint8), torch.from_numpy(packed)  # [tiles, terms, 1 + high bits, 8]
+
+
+def _summed(layer: SignedLayer, overlapping: int) -> Tensor:
+    """Codes and signs as `MaskSums` has them, uint8 `[tiles, terms, tables, 64]`."""
+    joined = _tiles(layer.codes[0].view(layer.shape))
+    shifts = range(0, overlapping, SUMMED_MASKS)
+    codes = torch.stack([joined >> shift & (1 << SUMMED_MASKS) - 1 for shift in shifts], dim=2)
+    signs = _tiles(layer.negative.view(layer.shape).to(torch.int32))
+    by_four = signs.view(*signs.shape[:2], -1, 4).roll(-1, dims=3).view_as(signs)
+    codes[:, :, 0] |= by_four << 7
+    return codes.to(torch.uint8).contiguous()
 
 
 def _origin(layer: SignedLayer, origin: Tensor) -> Tensor:

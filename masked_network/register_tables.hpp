@@ -1,7 +1,8 @@
 // Tables held in vector registers: one look-up is of 64 codes, and gives the weights of 64 outputs.
 //
-// A table has `weights`, which takes 64 codes' lower 8 bits and the masks that `RowLayer` has, and
-// `place`, which says where among the weights that of an output is. For `registers.cpp` alone.
+// A table has `weights`, which takes the codes and the masks that `RowLayer` has of 64 outputs, the
+// former `CODES` bytes, the latter where it has `SIGNS`, and `place`, which says where among the
+// weights that of an output is. For `registers.cpp` alone.
 
 #pragma once
 
@@ -16,25 +17,35 @@ namespace {
 
 constexpr int MOST_VALUES = 16;
 constexpr int64_t HALF = 128, PART = 2 * HALF;  // bytes in two registers, and codes of 8 bits
+constexpr int MASKS = 5;  // of those that overlap, how many two registers have all sums of
 
-// The numbers of a table of at most 256 entries, byte by byte.
+// The numbers of a table of at most 256 entries, byte by byte: the upper `COUNT` bytes of each.
+template <int COUNT>
 struct Bytes {
-    __m512i part[4][4];
+    static constexpr int64_t CODES = 64, SIGNS = 1;
+    static constexpr int LEFT_OUT = 4 - COUNT;
+    __m512i part[COUNT][4];
 
-    // An origin that is not null is added to the table.
-    INLINE Bytes of(const float* table, const float* origin, int64_t entries, float constant) {
+    // False where bytes that are left out are not all zero, as they are of numbers in fp16. An origin
+    // that is not null is added to the table.
+    INLINE bool of(const float* table, const float* origin, int64_t entries, Bytes* made) {
         alignas(64) uint8_t bytes[4][PART] = {};
-        for (int64_t entry = 0; entry < entries; entry++) {
-            const float worth = constant * (origin ? table[entry] + origin[entry] : table[entry]);
-            uint32_t word;
-            std::memcpy(&word, &worth, sizeof word);
-            for (int byte = 0; byte < 4; byte++) bytes[byte][entry] = word >> 8 * byte;
+        __m512i all = _mm512_setzero_si512();
+        for (int64_t first = 0; first < entries; first += 16) {
+            const __mmask16 taken = entries - first < 16 ? (1u << (entries - first)) - 1 : 0xffffu;
+            __m512 number = _mm512_maskz_loadu_ps(taken, table + first);
+            if (origin) number = _mm512_add_ps(number, _mm512_maskz_loadu_ps(taken, origin + first));
+            const __m512i word = _mm512_castps_si512(number);
+            all = _mm512_or_si512(all, word);
+            for (int byte = LEFT_OUT; byte < 4; byte++)
+                _mm_store_si128(reinterpret_cast<__m128i*>(bytes[byte] + first),
+                                _mm512_cvtepi32_epi8(_mm512_srli_epi32(word, 8 * byte)));
         }
-        Bytes made;
-        for (int byte = 0; byte < 4; byte++)
+        if (_mm512_test_epi32_mask(all, _mm512_set1_epi32((1 << 8 * LEFT_OUT) - 1))) return false;
+        for (int byte = 0; byte < COUNT; byte++)
             for (int part = 0; part < 4; part++)
-                made.part[byte][part] = _mm512_load_si512(bytes[byte] + 64 * part);
-        return made;
+                made->part[byte][part] = _mm512_load_si512(bytes[LEFT_OUT + byte] + 64 * part);
+        return true;
     }
 
     // Vector s of the weights has those of outputs 16 * q + 4 * s + r in lanes 4 * q + r.
@@ -42,11 +53,13 @@ struct Bytes {
         return output / 4 % 4 * 16 + output / 16 * 4 + output % 4;
     }
 
-    INLINE void weights(const Bytes& table, __m512i code, const uint64_t* masks, __m512* weight) {
+    INLINE void weights(const Bytes& table, const uint8_t* codes, const uint64_t* masks,
+                        __m512* weight) {
+        const __m512i code = _mm512_loadu_si512(codes);
         const __mmask64 upper = _mm512_movepi8_mask(code);
-        __m512i byte[4];
-        for (int b = 0; b < 4; b++)
-            byte[b] = _mm512_mask_blend_epi8(
+        __m512i byte[4] = {};
+        for (int b = 0; b < COUNT; b++)
+            byte[LEFT_OUT + b] = _mm512_mask_blend_epi8(
                 upper, _mm512_permutex2var_epi8(table.part[b][0], code, table.part[b][1]),
                 _mm512_permutex2var_epi8(table.part[b][2], code, table.part[b][3]));
         // Adding 128 to the last byte of a number turns its sign.
@@ -87,10 +100,6 @@ INLINE bool find_places(const float* table, int64_t entries, int most, uint8_t* 
     return true;
 }
 
-INLINE __m512 worth_of(const uint32_t* values, float constant) {
-    return _mm512_mul_ps(_mm512_castsi512_ps(_mm512_load_si512(values)), _mm512_set1_ps(constant));
-}
-
 // One of 2^BITS registers for each code, by the bits that `masks` has of it; they are written over.
 template <int BITS>
 INLINE __m512i chosen(__m512i* found, const uint64_t* masks) {
@@ -119,13 +128,16 @@ constexpr int64_t place_in_fours(int64_t output) { return output % 4 * 16 + outp
 // A table of at most 16 different numbers: for each entry its place among them, two entries a byte.
 template <int HIGH_BITS>
 struct Places {
+    static constexpr int64_t CODES = 64, SIGNS = 1;
     static constexpr int PARTS = 1 << HIGH_BITS;
     __m512i part[PARTS][2];
     __m512 positive, negative;
 
     static constexpr int64_t place(int64_t output) { return place_in_fours(output); }
 
-    INLINE void weights(const Places& table, __m512i code, const uint64_t* masks, __m512* weight) {
+    INLINE void weights(const Places& table, const uint8_t* codes, const uint64_t* masks,
+                        __m512* weight) {
+        const __m512i code = _mm512_loadu_si512(codes);
         __m512i found[PARTS];
         for (int p = 0; p < PARTS; p++)
             found[p] = _mm512_permutex2var_epi8(table.part[p][0], code, table.part[p][1]);
@@ -136,7 +148,7 @@ struct Places {
     }
 
     // False where there are more than 16 numbers.
-    INLINE bool of(const float* table, int64_t entries, float constant, Places* made) {
+    INLINE bool of(const float* table, int64_t entries, Places* made) {
         alignas(64) uint8_t places[PARTS * PART] = {};
         alignas(64) uint32_t values[MOST_VALUES] = {};
         if (!find_places(table, entries, MOST_VALUES, places, values)) return false;
@@ -147,7 +159,7 @@ struct Places {
                     _mm512_load_si512(lower),
                     _mm512_slli_epi16(_mm512_load_si512(lower + HALF), 4));
             }
-        made->positive = worth_of(values, constant);
+        made->positive = _mm512_load_ps(values);
         made->negative = _mm512_xor_ps(made->positive, _mm512_set1_ps(-0.0f));
         return true;
     }
@@ -157,14 +169,16 @@ struct Places {
 template <int HIGH_BITS>
 struct Quarters {
     static_assert(HIGH_BITS > 0, "there are no four halves of 256 entries");
+    static constexpr int64_t CODES = 64, SIGNS = 1;
     static constexpr int PARTS = 1 << (HIGH_BITS - 1), MOST = 4;
     __m512i part[PARTS][2];
     __m512 positive, negative;
 
     static constexpr int64_t place(int64_t output) { return place_in_fours(output); }
 
-    INLINE void weights(const Quarters& table, __m512i code, const uint64_t* masks,
+    INLINE void weights(const Quarters& table, const uint8_t* codes, const uint64_t* masks,
                         __m512* weight) {
+        const __m512i code = _mm512_loadu_si512(codes);
         __m512i found[PARTS];
         for (int p = 0; p < PARTS; p++)
             found[p] = _mm512_permutex2var_epi8(table.part[p][0], code, table.part[p][1]);
@@ -176,7 +190,7 @@ struct Quarters {
     }
 
     // False where there are more than 4 numbers.
-    INLINE bool of(const float* table, int64_t entries, float constant, Quarters* made) {
+    INLINE bool of(const float* table, int64_t entries, Quarters* made) {
         alignas(64) uint8_t places[PARTS * 2 * PART] = {};
         alignas(64) uint32_t values[MOST_VALUES] = {};
         if (!find_places(table, entries, MOST, places, values)) return false;
@@ -190,11 +204,51 @@ struct Quarters {
                                                 2 * quarter));
                 made->part[p][half] = four;
             }
-        made->positive = worth_of(values, constant);
+        made->positive = _mm512_load_ps(values);
         // A negative weight's place is among the last four: the bits above it are ones.
         const __m512 last = _mm512_maskz_expand_ps(0xf000, made->positive);
         made->negative = _mm512_xor_ps(last, _mm512_set1_ps(-0.0f));
         return true;
+    }
+};
+
+// Sums of the coefficients of masks that overlap: of each five of them a table of the 32 ways in which
+// they may, and a weight's number is what these say together.
+template <int TABLES>
+struct MaskSums {
+    static constexpr int64_t CODES = 64 * TABLES, SIGNS = 0;
+    __m512 part[TABLES][2];
+
+    static constexpr int64_t place(int64_t output) { return place_in_fours(output); }
+
+    INLINE MaskSums of(const float* coefficients, int64_t masks) {
+        MaskSums made;
+        for (int t = 0; t < TABLES; t++, coefficients += MASKS, masks -= MASKS) {
+            alignas(64) float sums[1 << MASKS] = {};
+            for (int mask = 0; mask < (masks < MASKS ? masks : MASKS); mask++)
+                for (int some = 0; some < 1 << mask; some++)
+                    sums[(1 << mask) + some] = sums[some] + coefficients[mask];
+            for (int half = 0; half < 2; half++)
+                made.part[t][half] = _mm512_load_ps(sums + 16 * half);
+        }
+        return made;
+    }
+
+    // A byte has its code in the lower five bits. The highest bit of that of output 4 * j + s in the
+    // first of `codes` says whether the weight of output 4 * j + (s + 1) % 4 is negative.
+    INLINE void weights(const MaskSums& table, const uint8_t* codes, const uint64_t*,
+                        __m512* weight) {
+        __m512i code[TABLES];
+        for (int t = 0; t < TABLES; t++) code[t] = _mm512_loadu_si512(codes + 64 * t);
+        for (int s = 0; s < 4; s++) {
+            __m512 sum = _mm512_permutex2var_ps(table.part[0][0], code[0], table.part[0][1]);
+            for (int t = 1; t < TABLES; t++)
+                sum = _mm512_add_ps(
+                    sum, _mm512_permutex2var_ps(table.part[t][0], code[t], table.part[t][1]));
+            const __m512i sign = _mm512_and_si512(code[0], _mm512_set1_epi32(INT32_MIN));
+            weight[s] = _mm512_xor_ps(sum, _mm512_castsi512_ps(sign));
+            for (int t = 0; t < TABLES; t++) code[t] = _mm512_ror_epi32(code[t], 8);
+        }
     }
 };
 }  // namespace

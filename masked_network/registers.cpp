@@ -2,7 +2,7 @@
 //
 // A row by itself: a lane is an output, and the table is looked up by permuting registers. It lies in
 // them as places in a list, where its numbers are no more than 16; else, if it has at most 256 entries,
-// as the four bytes of each number. What a bank's origin adds to every task's table is the same for
+// as the bytes of each number. What a bank's origin adds to every task's table is the same for
 // all, so it is not in a larger table: few numbers stay few. Sums are those of `lanes.cpp`, to the bit.
 // Checks nothing: `compiled.py` calls it with what was checked.
 
@@ -19,13 +19,16 @@ extern "C" {
 
 // One linear layer as the rows take it; `structures.py` has the same. Outputs lie in tiles of 64.
 struct RowLayer {
-    const uint8_t* codes;   // [tiles][terms][64]: the lower 8 bits of each code
+    const uint8_t* codes;   // [tiles][terms][64]: the lower 8 bits of each code; of masks that overlap
+                            // [tiles][terms][tables][64], as `MaskSums` has them
     const uint64_t* masks;  // [tiles][terms][1 + high_bits]: which weights are < 0, then code bits 8, 9..
+                            // of masks that overlap null
     const float* origin;    // null: none. [entries], where these are at most 256; else, of each weight,
                             // [tiles][terms][64], negative where it is, 4 * j + s at 16 * s + j
     int64_t outputs, terms, entries, high_bits;
+    int64_t overlapping;  // masks that do, whose coefficients are given in place of a table; 0: none
     int64_t segment;  // which of a task's tables is the layer's own, or its first
-    float constant;   // the magnitude of every weight
+    float constant;   // the magnitude of every weight: sums are multiplied by it
 };
 }
 
@@ -40,28 +43,26 @@ INLINE void sum(const RowLayer& layer, const Table& table, const float* inputs, 
     const uint8_t* codes = layer.codes;
     const uint64_t* masks = layer.masks;
     const float* origin = layer.origin;
-    const __m512 constant = _mm512_set1_ps(layer.constant);
     for (int64_t first = 0; first < layer.outputs; first += TILE) {
         __m512 total[4] = {};
         for (int64_t term = 0; term < layer.terms; term++) {
             __m512 weight[4];
-            Table::weights(table, _mm512_loadu_si512(codes), masks, weight);
+            Table::weights(table, codes, masks, weight);
             if (ADDS) {
                 for (int s = 0; s < 4; s++)
-                    weight[s] = _mm512_mul_ps(
-                        constant, _mm512_add_ps(weight[s], _mm512_loadu_ps(origin + 16 * s)));
+                    weight[s] = _mm512_add_ps(weight[s], _mm512_loadu_ps(origin + 16 * s));
                 origin += TILE;
             }
             const __m512 input = _mm512_set1_ps(inputs[term]);
             for (int s = 0; s < 4; s++) total[s] = _mm512_fmadd_ps(weight[s], input, total[s]);
-            codes += TILE;
-            masks += 1 + layer.high_bits;
+            codes += Table::CODES;
+            masks += Table::SIGNS * (1 + layer.high_bits);
         }
         float sums[TILE];
         for (int s = 0; s < 4; s++) _mm512_storeu_ps(sums + 16 * s, total[s]);
         const int64_t left = layer.outputs - first;
         for (int64_t o = 0; o < (left < TILE ? left : TILE); o++)
-            outputs[first + o] = sums[Table::place(o)];
+            outputs[first + o] = layer.constant * sums[Table::place(o)];
     }
 }
 
@@ -69,7 +70,7 @@ template <class Few>
 IN_REGISTERS bool sum_few(const RowLayer& layer, const float* table, const float* inputs,
                           float* outputs) {
     Few few;
-    if (!Few::of(table, layer.entries, layer.origin ? 1.0f : layer.constant, &few)) return false;
+    if (!Few::of(table, layer.entries, &few)) return false;
     if (layer.origin)
         sum<true>(layer, few, inputs, outputs);
     else
@@ -84,15 +85,33 @@ IN_REGISTERS bool sum_places(const RowLayer& layer, const float* table, const fl
            sum_few<Places<HIGH_BITS>>(layer, table, inputs, outputs);
 }
 
+template <int COUNT>
+IN_REGISTERS bool sum_bytes(const RowLayer& layer, const float* table, const float* inputs,
+                            float* outputs) {
+    Bytes<COUNT> bytes;
+    if (!Bytes<COUNT>::of(table, layer.origin, layer.entries, &bytes)) return false;
+    sum<false>(layer, bytes, inputs, outputs);
+    return true;
+}
+
+template <int TABLES>
+IN_REGISTERS bool sum_masks(const RowLayer& layer, const float* coefficients, const float* inputs,
+                            float* outputs) {
+    sum<false>(layer, MaskSums<TABLES>::of(coefficients, layer.overlapping), inputs, outputs);
+    return true;
+}
+
 IN_REGISTERS bool layer_of_row(const RowLayer& layer, const float* table, const float* inputs,
                                float* outputs) {
+    if (layer.overlapping > 2 * MASKS) return sum_masks<3>(layer, table, inputs, outputs);
+    if (layer.overlapping > MASKS) return sum_masks<2>(layer, table, inputs, outputs);
+    if (layer.overlapping) return sum_masks<1>(layer, table, inputs, outputs);
     switch (layer.high_bits) {
         case 0:
-            // Sixteen numbers are found in three quarters of the time that their bytes are.
-            if (!layer.origin && sum_few<Places<0>>(layer, table, inputs, outputs)) return true;
-            sum<false>(layer, Bytes::of(table, layer.origin, layer.entries, layer.constant), inputs,
-                       outputs);
-            return true;
+            // What comes first takes less time.
+            return (!layer.origin && sum_few<Places<0>>(layer, table, inputs, outputs)) ||
+                   sum_bytes<3>(layer, table, inputs, outputs) ||
+                   sum_bytes<4>(layer, table, inputs, outputs);
         case 1:
             return sum_places<1>(layer, table, inputs, outputs);
         case 2:

@@ -16,6 +16,8 @@ from masked_network.mask_bank import PLANE_BITS, MaskBank
 _MOST_CODES = 1 << 15
 _MOST_JOINED = 12
 """Masks that overlap: a table has a number for each of the 4,096 ways, a task's for each row."""
+SUMMED_MASKS = 5
+"""Of masks that overlap, how many have all sums of their coefficients in two vector registers."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +60,36 @@ def all_planes(bank: MaskBank, coefficients: Tensor) -> Tensor:
 def one_plane(bank: MaskBank, coefficients: Tensor) -> Tensor:
     """Tables `[..., L, entries]` of coefficients `[..., L, K]` for codes of `one_plane_layers`.
 
-    Raises `ValueError` as `all_planes` does.
+    To the bit what composing adds up. Raises `ValueError` as `all_planes` does.
     """
     _check_coefficients(bank, coefficients)
     if bank.disjoint:
         return coefficients  # they are the tables: nothing to do is done soonest
     tables = bank.tables(coefficients)  # [..., L, planes, 256]
     if bank.size <= PLANE_BITS:
-        return tables.squeeze(-2)
+        return tables[..., 0, : 1 << bank.size]
     # As composing adds what two planes say of a weight, but once for each code.
     high = tables[..., 1, : 1 << bank.size - PLANE_BITS]
     return (high.unsqueeze(-1) + tables[..., 0, :].unsqueeze(-2)).flatten(-2)
+
+
+def summed_plane(bank: MaskBank, coefficients: Tensor) -> Tensor:
+    """`one_plane`, but to the bit what the compiled library adds up in registers."""
+    _check_coefficients(bank, coefficients)
+    if bank.disjoint:
+        return coefficients
+    tables, *more = (_subset_sums(some) for some in torch.split(coefficients, SUMMED_MASKS, dim=-1))
+    for part in more:
+        tables = (part.unsqueeze(-1) + tables.unsqueeze(-2)).flatten(-2)
+    return tables
+
+
+def _subset_sums(coefficients: Tensor) -> Tensor:
+    """`[..., 2^n]` of `[..., n]`: each of a subset's is added to the sum of those before it."""
+    sums = torch.zeros_like(coefficients[..., :1])
+    for one in torch.split(coefficients, 1, dim=-1):
+        sums = torch.cat([sums, sums + one], dim=-1)
+    return sums
 
 
 def _check_coefficients(bank: MaskBank, coefficients: Tensor) -> None:
@@ -81,8 +102,8 @@ def _check_coefficients(bank: MaskBank, coefficients: Tensor) -> None:
 def one_plane_layers(weights: Mapping[str, Tensor], bank: MaskBank) -> tuple[SignedLayer, ...]:
     """What the compiled library reads: `signed_layers` of one plane, in main memory.
 
-    Of nine to twelve masks that overlap two planes are joined to one: each of its codes is a way
-    in which they may. Raises `ValueError` where there are more, as `signed_layers` does, and
+    Of up to twelve masks that overlap planes are joined to one: each of its codes is a way in which
+    they may. Raises `ValueError` where there are more, as `signed_layers` does, and
     outside main memory.
     """
     if not bank.disjoint and bank.size > _MOST_JOINED:
@@ -97,10 +118,13 @@ def one_plane_layers(weights: Mapping[str, Tensor], bank: MaskBank) -> tuple[Sig
 
 
 def _joined(bank: MaskBank) -> MaskBank:
-    if bank.disjoint or bank.size <= PLANE_BITS:
+    if bank.disjoint:
         return bank
-    codes = tuple((low + (high << PLANE_BITS)).unsqueeze(0) for low, high in bank.codes)
-    return MaskBank("atoms", 1 << bank.size, bank.density, codes)
+    joined = []
+    for planes in bank.codes:
+        parts = (plane << place * PLANE_BITS for place, plane in enumerate(planes))
+        joined.append(torch.stack(list(parts)).sum(dim=0, keepdim=True))
+    return MaskBank("atoms", 1 << bank.size, bank.density, tuple(joined))
 
 
 def signed_layers(weights: Mapping[str, Tensor], bank: MaskBank) -> tuple[SignedLayer, ...]:

@@ -58,7 +58,7 @@ class RowLayer(ctypes.Structure):
         ("masks", ctypes.c_void_p),
         ("origin", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("outputs", "terms", "entries", "high_bits")),
-        ("segment", ctypes.c_int64),
+        *((name, ctypes.c_int64) for name in ("overlapping", "segment")),
         ("constant", ctypes.c_float),
     ]
 

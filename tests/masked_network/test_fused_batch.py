@@ -86,14 +86,18 @@ def test_as_many_threads_as_torch_has_share_rows_out_and_change_no_bit(
 @each_way
 @pytest.mark.parametrize(
     ("kind", "size"),
-    [("partition", 8), ("random", 8), ("random", 10), ("ranked", 8), ("ranked", 300)],
+    [
+        *(("partition", 8), ("partition", 256), ("ranked", 8), ("ranked", 300)),
+        *(("random", size) for size in (1, 5, 6, 8, 10, 12)),
+    ],
 )
 def test_few_rows_of_any_tasks_have_the_bits_of_a_batch(
     kernels: Kernels | None, kind: str, size: int
 ) -> None:
     network = lenet(kind, size)
     batch, inputs = network.batch(2, [1, 0, 0] * MOST_ROWS)
-    kept = torch.randint(4, batch.coefficients.shape) - 1.5
+    numbers = torch.randn(4 if size > 256 else 64)
+    kept = numbers[torch.randint(len(numbers), batch.coefficients.shape)]
     batch.coefficients[:] = kept if network.bank.origin is None else kept + network.bank.origin
     answer = fused(network, kernels)
     tasks, rows = batch.task_of_row.numpy(), inputs.flatten(start_dim=1).numpy()

@@ -10,7 +10,7 @@ from masked_network.compiled import Kernels, compiled_kernels
 from masked_network.fully_connected import FullyConnected
 from masked_network.mixed_batch import MixedBatch
 from masked_network.register_rows import RegisterRows
-from masked_network.signed_codes import one_plane, one_plane_layers
+from masked_network.signed_codes import one_plane_layers
 from tests.mixed_batches import Network, assert_same_logits, network_of
 
 COMPILED = compiled_kernels()
@@ -42,10 +42,11 @@ def in_registers(
     kernels: Kernels,
     origin: Tensor | None = None,
 ) -> Tensor:
-    rows = RegisterRows(one_plane_layers(network.weights, network.bank), kernels, origin)
-    tables = one_plane(network.bank, batch.coefficients).contiguous()
+    overlapping = 0 if network.bank.disjoint else network.bank.size
+    layers = one_plane_layers(network.weights, network.bank)
+    rows = RegisterRows(layers, kernels, origin, overlapping)
     flat = inputs.flatten(start_dim=1)
-    logits = rows(tables.numpy(), batch.task_of_row.numpy(), flat.numpy())
+    logits = rows(batch.coefficients.numpy(), batch.task_of_row.numpy(), flat.numpy())
     assert logits is not None
     return torch.from_numpy(logits)
 
@@ -93,6 +94,33 @@ def test_so_do_those_of_four_numbers_and_of_more_at_every_width(
 
 
 @with_registers
+@pytest.mark.parametrize("type_", [torch.float16, torch.float32])
+@pytest.mark.parametrize("size", [17, 128, 256])
+def test_so_do_those_of_any_numbers_of_two_bytes_and_of_four(
+    kernels: Kernels, size: int, type_: torch.dtype
+) -> None:
+    made = network(120, (70, 10), 5, "partition", size)
+    batch, rows = made.batch(2, [1, 0, 1])
+    batch.coefficients[:] = batch.coefficients.to(type_)
+    assert_same_logits(in_registers(made, batch, rows, kernels), made.composed(batch, rows))
+
+
+@with_registers
+@given(
+    inputs=st.integers(1, 70),
+    hidden=st.tuples(st.integers(1, 140), st.integers(1, 70)),
+    masks=st.integers(1, 12),
+    tasks=st.lists(st.integers(0, 2), min_size=1, max_size=3),
+)
+def test_so_do_coefficients_of_masks_that_overlap(
+    kernels: Kernels, inputs: int, hidden: tuple[int, int], masks: int, tasks: list[int]
+) -> None:
+    made = network(inputs, hidden, 7, "random", masks)
+    batch, rows = made.batch(3, tasks)
+    assert_same_logits(in_registers(made, batch, rows, kernels), made.composed(batch, rows))
+
+
+@with_registers
 @given(
     inputs=st.integers(1, 70),
     hidden=st.tuples(st.integers(1, 140), st.integers(1, 70)),
@@ -130,6 +158,9 @@ def test_what_registers_cannot_hold_is_left_to_others(kernels: Kernels) -> None:
     larger = network(70, (70, 10), 5, "partition", 4097)
     with pytest.raises(ValueError, match="at most 4096 codes, got 4097"):
         RegisterRows(one_plane_layers(larger.weights, larger.bank), kernels)
+    cut = network(40, (30, 10), 5, "random", 4, groups=3)
+    with pytest.raises(ValueError, match="overlap in whole layers, got channel groups"):
+        RegisterRows(one_plane_layers(cut.weights, cut.bank), kernels, overlapping=4)
 
 
 @with_registers

@@ -18,7 +18,7 @@ setup(
             ],
             depends=[
                 f"masked_network/{name}.hpp"
-                for name in ("convolution", "register_tables", "tiles", "vectors", "widest")
+                for name in ("convolution", "kept", "register_tables", "tiles", "vectors", "widest")
             ],
             # What is off warns of nothing: vectors cross no library's border, and gcc 12 doubts
             # its own headers.

@@ -5,17 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-extern "C" {
-
-// How tasks of one kind and precision keep their coefficients; `structures.py` has the same.
-struct Kept {
-    const int32_t* places;  // [count]: where among a task's `entries` each one belongs
-    const int32_t* ends;    // [layers]: where in that order those of each layer that has some end
-    int64_t layers, count, entries;
-    int64_t task_bytes;  // of one task's values; it has a scale a layer where `bits` is not 16
-    int64_t bits;        // 16: fp16; 8: int8; 4 or 2: levels around zero, the first one lowest
-};
-}
+#include "kept.hpp"
 
 namespace {
 
@@ -77,7 +67,6 @@ bool read(const Kept& kept, const uint8_t* values, const uint16_t* scales, float
 
 extern "C" {
 
-// Writes [tasks][entries], zero where nothing is kept; 0 where a task has bits beyond its last.
 int32_t impress_coefficients(const Kept* kept, const uint8_t* values, const uint16_t* scales,
                              int64_t tasks, float* coefficients) {
     std::memset(coefficients, 0, sizeof(float) * tasks * kept->entries);

@@ -22,13 +22,14 @@ from masked_network.structures import (
     Layer,
     OfTasks,
     RowLayer,
+    RowRoom,
     Step,
 )
 
 Numbers: TypeAlias = NDArray[np.float32]
 
 _LIBRARY = "_lanes"
-_VERSION = 13
+_VERSION = 14
 """What `impress_version` has to answer: a library of other sources is none."""
 
 
@@ -102,6 +103,24 @@ class Kernels:
             *(layers, len(layers), tables.ctypes.data, tables.shape[-2] * entries, entries),
             *(task_of_row.ctypes.data, inputs.ctypes.data, outputs.ctypes.data, len(inputs)),
             *(scratch.data_ptr(), scratch.shape[1]),
+        )
+        return bool(done)
+
+    def kept_rows(
+        self,
+        layers: "ctypes.Array[RowLayer]",
+        kept: Kept,
+        values: "ctypes.Array[ctypes.c_void_p]",
+        scales: "ctypes.Array[ctypes.c_void_p]",
+        rows: int,
+        room: RowRoom,
+    ) -> bool:
+        """`few_rows` of `room`, of tasks whose values and scales lie where each row's say.
+
+        False also where a task has bits beyond its last coefficient.
+        """
+        done: int = self.library.impress_kept_rows(
+            *(layers, len(layers), kept, values, scales, rows, room)
         )
         return bool(done)
 
@@ -192,6 +211,11 @@ def _declared(library: ctypes.CDLL) -> Kernels:
         *(count, pointer, count),
     ]
     library.impress_few_rows.restype = number
+    library.impress_kept_rows.argtypes = [
+        *(ctypes.POINTER(RowLayer), count, ctypes.POINTER(Kept), pointer, pointer, count),
+        ctypes.POINTER(RowRoom),
+    ]
+    library.impress_kept_rows.restype = number
     library.impress_dense_rows.argtypes = [
         *(ctypes.POINTER(DenseLayer), count, pointer, pointer, count, pointer, count, number),
     ]

@@ -9,13 +9,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from masked_network.basis_responses import BasisResponses
-from masked_network.compiled import Kernels, Numbers
+from masked_network.compiled import Kernels
 from masked_network.composition import compose
 from masked_network.fused_layers import FusedLinear
 from masked_network.fused_residual import FusedResidual
@@ -57,7 +55,11 @@ class FusedBatch:
         )
         self._residual: FusedResidual | None = None
         self._chain: list[FusedLinear] = []
-        self._few_rows: RegisterRows | None = None
+        self.few_rows: RegisterRows | None = None
+        """Logits of at most `MOST_ROWS` rows, where registers hold tables; the same to the bit.
+
+        By the coefficients that tasks keep: the bank's origin is added. Making a batch takes as
+        long as computing a row."""
         self._basis: BasisResponses | None = None
         if kernels is None:
             return
@@ -74,38 +76,12 @@ class FusedBatch:
         with suppress(ValueError):
             self._basis = BasisResponses(next(iter(layers.values())))
         with suppress(ValueError):
-            overlapping = 0 if bank.disjoint else bank.size
-            self._few_rows = RegisterRows(list(layers.values()), kernels, bank.origin, overlapping)
+            self.few_rows = RegisterRows(list(layers.values()), kernels, bank)
 
     @property
     def compiled(self) -> bool:
         """Whether the compiled library computes."""
         return self._residual is not None or bool(self._chain)
-
-    @property
-    def in_registers(self) -> bool:
-        """Whether `few_rows` may have answers."""
-        return self._few_rows is not None
-
-    def few_rows(
-        self, coefficients: Numbers, task_of_row: NDArray[np.int64], inputs: Numbers
-    ) -> Numbers | None:
-        """Logits of at most `MOST_ROWS` rows `[B, row_length]`; None where `__call__` has to.
-
-        Coefficients `[T, L, K]` are those that tasks keep: the bank's origin is added. The task
-        of each row is int64 `[B]`, unchecked. The same to the bit: making a batch takes as long as
-        computing a row. Raises `ValueError` as `__call__` does.
-        """
-        if self._few_rows is None or len(inputs) > MOST_ROWS:
-            return None
-        for given in (coefficients, inputs):
-            if given.dtype != np.float32:
-                raise ValueError(f"expected fp32, got {given.dtype}")
-        expected = (len(self._bank.codes), self._bank.size)
-        if coefficients.shape[-2:] != expected:
-            got = coefficients.shape[-2:]
-            raise ValueError(f"expected coefficients {expected}, got {got}")
-        return self._few_rows(coefficients, task_of_row, inputs)
 
     @torch.no_grad()
     def __call__(self, batch: MixedBatch, inputs: Tensor) -> Tensor:
@@ -117,11 +93,11 @@ class FusedBatch:
         if not self.compiled:
             return self._by_task(batch, inputs)
         tasks = batch.task_of_row.contiguous()
-        few = self._few_rows is not None and self._bank.origin is None
-        if self._few_rows is not None and few and len(inputs) <= MOST_ROWS:
+        few_rows = self.few_rows if self._bank.origin is None else None
+        if few_rows is not None and len(inputs) <= MOST_ROWS:
             batch.check(inputs, ())
             rows = inputs.flatten(start_dim=1).contiguous()
-            logits = self.few_rows(batch.coefficients.numpy(), tasks.numpy(), rows.numpy())
+            logits = few_rows(batch.coefficients.numpy(), tasks.numpy(), rows.numpy())
             if logits is not None:
                 return torch.from_numpy(logits)
         batch.check(inputs, self._statistics)

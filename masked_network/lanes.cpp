@@ -132,5 +132,5 @@ int32_t impress_lanes() {
 
 int32_t impress_tile() { return TILE; }
 
-int32_t impress_version() { return 13; }
+int32_t impress_version() { return 14; }
 }

@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kept.hpp"
+
 #if defined(__x86_64__) || defined(_M_X64)
 #include "register_tables.hpp"
 #define X86 1
@@ -122,6 +124,22 @@ IN_REGISTERS bool layer_of_row(const RowLayer& layer, const float* table, const 
             return sum_places<4>(layer, table, inputs, outputs);
     }
 }
+
+// One row through `count` layers with a ReLU between each two, by its task's tables.
+IN_REGISTERS bool row_of_task(const RowLayer* layers, int64_t count, const float* tables,
+                              int64_t segment_stride, const float* inputs, float* outputs,
+                              float* scratch, int64_t widest) {
+    for (int64_t l = 0; l < count; l++) {
+        const RowLayer& layer = layers[l];
+        const bool last = l + 1 == count;
+        float* to = last ? outputs : scratch + l % 2 * widest;
+        if (!layer_of_row(layer, tables + layer.segment * segment_stride, inputs, to)) return false;
+        // Not a number stays what it is.
+        for (int64_t o = 0; o < (last ? 0 : layer.outputs); o++) to[o] = to[o] < 0 ? 0 : to[o];
+        inputs = to;
+    }
+    return true;
+}
 }  // namespace
 #endif
 
@@ -137,22 +155,47 @@ int32_t impress_few_rows(const RowLayer* layers, int64_t count, const float* tab
                          int64_t widest) {
 #ifdef X86
     for (int64_t row = 0; row < rows; row++) {
-        const float* from = inputs + row * layers[0].terms;
         const float* own = tables + task_of_row[row] * task_stride;
-        for (int64_t l = 0; l < count; l++) {
-            const RowLayer& layer = layers[l];
-            const bool last = l + 1 == count;
-            float* to = last ? outputs + row * layer.outputs : scratch + l % 2 * widest;
-            if (!layer_of_row(layer, own + layer.segment * segment_stride, from, to)) return 0;
-            // Not a number stays what it is.
-            for (int64_t o = 0; o < (last ? 0 : layer.outputs); o++) to[o] = to[o] < 0 ? 0 : to[o];
-            from = to;
-        }
+        if (!row_of_task(layers, count, own, segment_stride, inputs + row * layers[0].terms,
+                         outputs + row * layers[count - 1].outputs, scratch, widest))
+            return 0;
     }
     return 1;
 #else
     (void)layers, (void)count, (void)tables, (void)task_stride, (void)segment_stride;
     (void)task_of_row, (void)inputs, (void)outputs, (void)rows, (void)scratch, (void)widest;
+    return 0;
+#endif
+}
+
+// What `impress_kept_rows` reads and writes; `structures.py` has the same.
+struct RowRoom {
+    const float* inputs;  // [rows][terms of the first layer]
+    float* outputs;       // [rows][outputs of the last]
+    float* coefficients;  // of one task: its segments have `segment_stride` each
+    float* scratch;       // for two of the widest layer's outputs
+    int64_t segment_stride, widest;
+};
+
+// The same of rows whose tasks' values, and scales where there are any, lie wherever they are kept;
+// those of one task come one after another. 0 also where a task has bits beyond its last.
+int32_t impress_kept_rows(const RowLayer* layers, int64_t count, const Kept* kept,
+                          const uint8_t* const* values, const uint16_t* const* scales, int64_t rows,
+                          const RowRoom* room) {
+#ifdef X86
+    for (int64_t row = 0; row < rows; row++) {
+        const bool another = !row || values[row] != values[row - 1];
+        if (another && !impress_coefficients(kept, values[row], scales[row], 1, room->coefficients))
+            return 0;
+        if (!row_of_task(layers, count, room->coefficients, room->segment_stride,
+                         room->inputs + row * layers[0].terms,
+                         room->outputs + row * layers[count - 1].outputs, room->scratch,
+                         room->widest))
+            return 0;
+    }
+    return 1;
+#else
+    (void)layers, (void)count, (void)kept, (void)values, (void)scales, (void)rows, (void)room;
     return 0;
 #endif
 }

@@ -63,6 +63,15 @@ class RowLayer(ctypes.Structure):
     ]
 
 
+class RowRoom(ctypes.Structure):
+    """What `impress_kept_rows` reads and writes; its arrays must be kept as long."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("inputs", "outputs", "coefficients", "scratch")),
+        *((name, ctypes.c_int64) for name in ("segment_stride", "widest")),
+    ]
+
+
 class DenseLayer(ctypes.Structure):
     """One linear layer as `impress_dense_rows` takes it; its tensor must be kept as long."""
 

@@ -1,7 +1,7 @@
 """Coefficients of very many tasks that keep the same ones: where each belongs is found once."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,18 @@ _BITS: Mapping[np.dtype[Any], tuple[int, int]] = {
     np.dtype(np.uint16): (2, 16),
 }
 """Of a coefficient, and of the words that several share, by the type, which tells the precision."""
+
+
+class Sized(Protocol):
+    """An array, or a place for one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its own, or of several tasks, stacked."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of its numbers."""
 
 
 class CoefficientReader:
@@ -58,18 +70,26 @@ class CoefficientReader:
                 tensors[SCALES] = torch.from_numpy(scales)
             made: Numbers = coefficients_of(tensors, self._used).numpy()
             return made
+        kept = self.kept(values, scales)
+        read = np.empty((*values.shape[:-1], *self._shape), np.float32)
         values = np.ascontiguousarray(values)
-        kept, tasks = self._kept[values.dtype], values.shape[:-1]
-        if values.shape[-1] * values.itemsize != kept.task_bytes:
-            raise ValueError(f"expected {kept.task_bytes} bytes a task, got {list(values.shape)}")
         if scales is not None:
             scales = np.ascontiguousarray(scales)
-            if scales.shape != (*tasks, kept.layers):
-                raise ValueError(f"expected {kept.layers} scales, got {list(scales.shape)}")
-        read = np.empty((*tasks, *self._shape), np.float32)
         if not self._kernels.coefficients(kept, values, scales, read):
             raise ValueError(f"padding bits beyond {kept.count} levels are set")
         return read
+
+    def kept(self, values: Sized, scales: Sized | None) -> Kept:
+        """How tasks keep coefficients whose values and scales are of that type and shape.
+
+        Raises `ValueError` on wrong lengths.
+        """
+        kept = self._kept[values.dtype]
+        if values.shape[-1] * values.dtype.itemsize != kept.task_bytes:
+            raise ValueError(f"expected {kept.task_bytes} bytes a task, got {list(values.shape)}")
+        if scales is not None and scales.shape != (*values.shape[:-1], kept.layers):
+            raise ValueError(f"expected {kept.layers} scales, got {list(scales.shape)}")
+        return kept
 
     def _kept_in(self, bits: int, word_bits: int) -> Kept:
         return Kept(

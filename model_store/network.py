@@ -19,6 +19,7 @@ from masked_network.gpu_kernels import gpu_kernels
 from masked_network.input_gaussians import directions
 from masked_network.mask_bank import MaskBank
 from masked_network.one_pass_composition import OnePassComposition
+from masked_network.structures import Kept
 from masked_network.supermask import masked_weights
 from masked_network.task_inference import Candidates
 from masked_network.task_statistics import (
@@ -28,7 +29,7 @@ from masked_network.task_statistics import (
     statistics_shapes,
 )
 from model_store.bank_file import BANK_FILE, bank_of
-from model_store.coefficient_reader import CoefficientReader
+from model_store.coefficient_reader import CoefficientReader, Sized
 from model_store.coefficient_tensors import COEFFICIENTS, SCALES
 from model_store.errors import CorruptStore
 from model_store.manifest import Manifest
@@ -142,6 +143,13 @@ class FrozenNetwork:
         if values is None:
             raise ValueError("a dedicated supermask has no coefficients")
         return self._readers[task.kind].read_arrays(values, scales)
+
+    def kept_as(self, kind: TaskKind, values: Sized, scales: Sized | None) -> Kept:
+        """How tasks of a kind keep coefficients whose values and scales are of such types.
+
+        Raises `ValueError` on wrong lengths.
+        """
+        return self._readers[kind].kept(values, scales)
 
     def values_of(self, task: TaskArrays) -> tuple[Tensor, dict[str, Tensor]]:
         """`coefficients` and `task_statistics`, where only they are read; of several, stacked."""

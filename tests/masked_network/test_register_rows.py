@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -42,9 +44,8 @@ def in_registers(
     kernels: Kernels,
     origin: Tensor | None = None,
 ) -> Tensor:
-    overlapping = 0 if network.bank.disjoint else network.bank.size
     layers = one_plane_layers(network.weights, network.bank)
-    rows = RegisterRows(layers, kernels, origin, overlapping)
+    rows = RegisterRows(layers, kernels, replace(network.bank, origin=origin))
     flat = inputs.flatten(start_dim=1)
     logits = rows(batch.coefficients.numpy(), batch.task_of_row.numpy(), flat.numpy())
     assert logits is not None
@@ -152,15 +153,15 @@ def test_what_registers_cannot_hold_is_left_to_others(kernels: Kernels) -> None:
     made = network(40, (30, 10), 5, "partition", 257)
     layers = one_plane_layers(made.weights, made.bank)
     tasks, rows = np.zeros(1, np.int64), np.ones((1, 40), np.float32)
-    answer = RegisterRows(layers, kernels)
+    answer = RegisterRows(layers, kernels, made.bank)
     assert answer(of_few_numbers(made, 1, 16).numpy(), tasks, rows) is not None
     assert answer(torch.arange(3 * 257.0).view(1, 3, 257).numpy(), tasks, rows) is None
     larger = network(70, (70, 10), 5, "partition", 4097)
     with pytest.raises(ValueError, match="at most 4096 codes, got 4097"):
-        RegisterRows(one_plane_layers(larger.weights, larger.bank), kernels)
+        RegisterRows(one_plane_layers(larger.weights, larger.bank), kernels, larger.bank)
     cut = network(40, (30, 10), 5, "random", 4, groups=3)
     with pytest.raises(ValueError, match="overlap in whole layers, got channel groups"):
-        RegisterRows(one_plane_layers(cut.weights, cut.bank), kernels, overlapping=4)
+        RegisterRows(one_plane_layers(cut.weights, cut.bank), kernels, cut.bank)
 
 
 @with_registers

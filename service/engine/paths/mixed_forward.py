@@ -9,22 +9,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from masked_network.compiled import Numbers
 from masked_network.graphed_batch import GraphedBatch
 from masked_network.mixed_batch import MixedBatch
-from masked_network.register_rows import MOST_ROWS
+from masked_network.register_rows import MOST_ROWS, RegisterRows
+from masked_network.structures import Kept
 from model_store.artifact_layout import ArtifactLayout
+from model_store.coefficient_tensors import COEFFICIENTS, SCALES
 from model_store.network import FrozenNetwork
-from model_store.task_artifact import TaskArrays
 from service.engine.registry.entries import Rows
 from service.engine.registry.task_table import RegisteredTask, StackedTasks
 
-_ONE_TASK = np.zeros(MOST_ROWS, np.int64)
-
 RunMixed = Callable[[MixedBatch, Tensor], Tensor]
-RunFew = Callable[[Numbers, NDArray[np.int64], Numbers], Numbers | None]
-"""The same of at most `MOST_ROWS` rows, by the coefficients that tasks keep, `[T, L, K]` or of one
-`[L, K]`, the task of each row, and inputs as rows; None where it has no answer."""
 RunEvery = Callable[[Tensor, Tensor], Tensor | None]
 """Of coefficients `[T, L, K]` and inputs of n rows: logits `[T, n, outputs]` of these by each task;
 None where it has no answer."""
@@ -61,25 +56,22 @@ class BatchForward(MixedForward):
         network: FrozenNetwork,
         name: str,
         run: RunMixed,
-        run_few: RunFew | None = None,
+        few_rows: RegisterRows | None = None,
         run_every: RunEvery | None = None,
     ) -> None:
         super().__init__(network, name)
         self._run = run
-        self._run_few = run_few
+        self._few_rows = None if few_rows is None else _FewRows(network, few_rows)
         self._run_every = run_every
 
     def __call__(self, tasks: Sequence[RegisteredTask], rows: Sequence[Rows]) -> list[Rows]:
-        if len(tasks) == 1:
-            # All that several take to be together is a third of what a row alone takes.
-            return [self._alone(tasks[0], rows[0])]
         lengths = [len(one) for one in rows]
-        owners = np.arange(len(tasks)).repeat(lengths)
-        together, logits = np.concatenate(rows), None
-        if len(owners) <= MOST_ROWS and _alike(tasks):
-            logits = self._few(StackedTasks(tasks), owners, together)
+        logits = None
+        if self._few_rows is not None and sum(lengths) <= MOST_ROWS:
+            logits = self._few_rows(tasks, rows, lengths)
         if logits is None:
-            logits = self._together(tasks, owners, together)
+            owners = np.arange(len(tasks)).repeat(lengths)
+            logits = self._together(tasks, owners, np.concatenate(rows))
         return _apart(logits, lengths)
 
     def by_every_task(self, tasks: Sequence[RegisteredTask], rows: Rows) -> Rows | None:
@@ -88,18 +80,6 @@ class BatchForward(MixedForward):
         coefficients, _ = of_tasks(self._network, tasks)
         logits = self._run_every(coefficients, self._preprocessing.rows_to_inputs(rows))
         return None if logits is None else logits.numpy()
-
-    def _alone(self, task: RegisteredTask, rows: Rows) -> Rows:
-        logits = self._few(task, _ONE_TASK, rows) if len(rows) <= MOST_ROWS else None
-        if logits is None:
-            logits = self._together([task], np.zeros(len(rows), np.int64), rows)
-        return logits
-
-    def _few(self, tasks: TaskArrays, owners: NDArray[np.int64], rows: Rows) -> Rows | None:
-        if self._run_few is None:
-            return None
-        kept = self._network.kept_numbers(tasks)
-        return self._run_few(kept, owners, self._preprocessing.normalised(rows))
 
     @torch.inference_mode()
     def _together(
@@ -110,6 +90,44 @@ class BatchForward(MixedForward):
         inputs, device = self._preprocessing.rows_to_inputs(rows), self._network.device
         logits: Rows = self._run(batch.to(device), inputs.to(device)).cpu().numpy()
         return logits
+
+
+class _FewRows:
+    """Rows of tasks of one layout, by what these keep, where it lies; for one thread at a time."""
+
+    def __init__(self, network: FrozenNetwork, in_registers: RegisterRows) -> None:
+        self._network, self._in_registers = network, in_registers
+        self._preprocessing = network.manifest.preprocessing
+        self._known: tuple[ArtifactLayout, Kept, int, int | None] | None = None
+        """A layout, how its tasks keep coefficients, and which tensors these and their scales are.
+
+        Of the last one asked for: most tasks of a store have the same."""
+
+    def __call__(
+        self, tasks: Sequence[RegisteredTask], rows: Sequence[Rows], lengths: Sequence[int]
+    ) -> Rows | None:
+        """Logits of at most `MOST_ROWS` rows; None: as any others."""
+        layout = tasks[0].layout
+        if self._known is None or self._known[0] is not layout:
+            self._known = self._know(layout)
+        _, kept, values, scales = self._known
+        if any(task.layout is not layout for task in tasks):
+            return None
+        together = rows[0] if len(rows) == 1 else np.concatenate(rows)
+        self._preprocessing.normalise(together, self._in_registers.inputs[: len(together)])
+        stacked = StackedTasks(tasks)
+        values_at = _of_rows(stacked.addresses(values), lengths)
+        scales_at = None if scales is None else _of_rows(stacked.addresses(scales), lengths)
+        return self._in_registers.of_kept(kept, values_at, scales_at)
+
+    def _know(self, layout: ArtifactLayout) -> tuple[ArtifactLayout, Kept, int, int | None]:
+        values, scales = layout.index_of[COEFFICIENTS], layout.index_of.get(SCALES)
+        kept = self._network.kept_as(
+            layout.kind,
+            layout.tensors[values],
+            None if scales is None else layout.tensors[scales],
+        )
+        return layout, kept, values, scales
 
 
 class ResidentForward(MixedForward):
@@ -149,9 +167,10 @@ def of_tasks(
     }
 
 
-def _alike(tasks: Sequence[RegisteredTask]) -> bool:
-    layout = tasks[0].layout
-    return all(task.layout is layout for task in tasks)
+def _of_rows(of_tasks: list[int], lengths: Sequence[int]) -> list[int]:
+    if sum(lengths) == len(lengths):
+        return of_tasks
+    return [one for one, length in zip(of_tasks, lengths, strict=True) for _ in range(length)]
 
 
 def _apart(logits: Rows, lengths: Sequence[int]) -> list[Rows]:

@@ -36,8 +36,7 @@ def mixed_forward(
         # On a CPU many masks that overlap, which have no one plane of codes, cannot be fused.
         with suppress(ValueError):
             fused = FusedBatch(*parts, kernels)
-            few = fused.few_rows if fused.in_registers else None
-            return BatchForward(network, "fused", fused, few, fused.every_task)
+            return BatchForward(network, "fused", fused, fused.few_rows, fused.every_task)
     if network.bank.size <= _MOST_STACKED:
         return BatchForward(network, "stacked", StackedBank(*parts))
     return None

@@ -24,7 +24,7 @@ _MAPPED_BYTES = 1 << 16
 class Block:
     """So many rows."""
 
-    __slots__ = ("artifact_bytes", "columns", "hashes")
+    __slots__ = ("_begins", "artifact_bytes", "columns", "hashes")
 
     def __init__(self, layout: ArtifactLayout, rows: int) -> None:
         self.columns: list[NDArray[Any]] = [
@@ -32,6 +32,14 @@ class Block:
         ]
         self.hashes = np.empty((rows, _HASH_BYTES), np.uint8)
         self.artifact_bytes = np.empty(rows, np.uint32)
+        self._begins: list[tuple[int, int]] = []
+
+    def address(self, column: int, row: int) -> int:
+        """Where in memory that row of a column lies, for as long as the block is kept."""
+        if not self._begins:
+            self._begins = [(one.ctypes.data, one.strides[0]) for one in self.columns]
+        begin, row_bytes = self._begins[column]
+        return begin + row * row_bytes
 
     @property
     def arrays(self) -> list[NDArray[Any]]:

@@ -133,6 +133,7 @@ class StackedTasks:
 
     def __init__(self, tasks: Sequence[RegisteredTask]) -> None:
         self._tasks = tasks  # whose rows stay as they are while somebody has them
+        self._places = [task._rows.place(task._row) for task in tasks]
         self.layout = tasks[0].layout
         if any(task.layout is not self.layout for task in tasks):
             raise ValueError("expected tasks of one layout, got several")
@@ -149,10 +150,13 @@ class StackedTasks:
             return None
         place = self.layout.tensors[index]
         column = np.empty((len(self._tasks), *place.shape), place.dtype)
-        for row, task in zip(column, self._tasks, strict=True):
-            block, within = task._rows.place(task._row)
+        for row, (block, within) in zip(column, self._places, strict=True):
             row[...] = block.columns[index][within]
         return column
+
+    def addresses(self, index: int) -> list[int]:
+        """Where each task's tensor of that place in the layout lies, while this object is kept."""
+        return [block.address(index, within) for block, within in self._places]
 
 
 class TaskTable:

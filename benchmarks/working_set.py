@@ -5,7 +5,8 @@ the engine alone, on one core. Kinds of load take turns, and what is claimed is 
 turn's ratio. Requests have one row. Throughput is with all connections always waiting, or 256
 requests under way. Latency is of requests that arrive at random moments, waiting included, at half
 of the rate that saturates the service; in the engine, where those that ask take their share of the
-core, at a quarter of the rate of hot ones.
+core, at a quarter of the rate of hot ones. That rate is found anew in each turn: how quick the
+machine is changes with what else it does.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from benchmarks.asking.curves import curves_png, measured_curves
 from benchmarks.asking.in_engine import EngineUnderLoad
 from benchmarks.asking.over_http import serving
 from benchmarks.asking.tasks_asked import BY_ZIPF, HOT, NEW, UNIFORM, Load, TasksAsked
-from benchmarks.asking.turns import in_turns
+from benchmarks.asking.turns import Compared, in_turns
 from benchmarks.random_tasks import IMAGES, random_network, random_tasks
 from model_store.store import Store
 from training.studies.claims import Claim, at_least, at_most, claims_json
@@ -45,7 +46,7 @@ class Subject:
     seconds: float
 
 
-SUBJECTS = (Subject("lenet-300-100", 100_000, 2.0), Subject("resnet-18-small", 100_000, 3.0))
+SUBJECTS = (Subject("lenet-300-100", 100_000, 1.0), Subject("resnet-18-small", 100_000, 2.0))
 
 
 class UnderLoad(Protocol):
@@ -61,6 +62,9 @@ class UnderLoad(Protocol):
     def arriving(self, kind: Load, seconds: float, rate: float) -> list[float]:
         """Latencies in seconds."""
 
+    def light_load(self, seconds: float) -> float:
+        """The rate at which requests are to arrive: a share of one that saturates it now."""
+
     def names_for(self, seconds: float, rate: float) -> int:
         """At most how many tasks that asks for."""
 
@@ -71,7 +75,7 @@ def main(
     ] = False,
     backbone: Annotated[str | None, typer.Option(help="This one alone.")] = None,
     tasks: Annotated[int | None, typer.Option(min=1000, help="How many, of each backbone.")] = None,
-    turns: Annotated[int | None, typer.Option(min=1, help="7, or 3 in the quick form.")] = None,
+    turns: Annotated[int | None, typer.Option(min=1, help="11, or 5 in the quick form.")] = None,
     figures: Annotated[
         Path | None, typer.Option(help=f"Measure latency by rate too: {FIGURE} in there.")
     ] = None,
@@ -87,7 +91,7 @@ def main(
             seconds = subject.seconds / 2 if quick else subject.seconds
             drawn = figures if subject is SUBJECTS[0] else None
             claims += measured(
-                subject.backbone, count, seconds, turns or (3 if quick else 7), drawn
+                subject.backbone, count, seconds, turns or (5 if quick else 11), drawn
             )
     print(claims_json(claims).decode(), end="")
     raise typer.Exit(0 if all(claim.holds for claim in claims) else 1)
@@ -104,8 +108,7 @@ def measured(
         Store.create(store, network).publish_many(random_tasks(network, tasks))
         row_length = IMAGES[backbone].row_length
         with serving(store, tasks, row_length, cores[0], cores[-1]) as served:
-            rate = served.half_load(seconds)
-            claims = compared(f"{where}, over HTTP", served, seconds, turns, rate)
+            claims = compared(f"{where}, over HTTP", served, seconds, turns)
             if figures is not None:
                 figures.mkdir(parents=True, exist_ok=True)
                 curves = curves_png(where, measured_curves(served, seconds))
@@ -113,28 +116,15 @@ def measured(
         os.sched_setaffinity(0, {cores[0]})
         with asyncio.Runner() as loop:
             engine = EngineUnderLoad(store, tasks, loop)
-            rate = engine.quarter_load(seconds)
-            claims += compared(f"{where}, engine", engine, seconds, turns, rate)
+            claims += compared(f"{where}, engine", engine, seconds, turns)
             engine.close()
         os.sched_setaffinity(0, cores)
     return claims
 
 
-def compared(where: str, under: UnderLoad, seconds: float, turns: int, rate: float) -> list[Claim]:
+def compared(where: str, under: UnderLoad, seconds: float, turns: int) -> list[Claim]:
     """Print medians and ratios, and claim. New tasks come first, while there are some."""
-    arriving_seconds = seconds
-    while under.names_for(arriving_seconds, rate) > under.asked.new_left // turns:
-        arriving_seconds *= 0.9
-        if arriving_seconds < LEAST_SECONDS:
-            raise LookupError(f"{where}: too few tasks for {turns} turns of {rate:,.0f} a second")
-    found: dict[Load, list[float]] = {HOT: [], NEW: []}
-
-    def latency(kind: Load) -> float:
-        latencies = under.arriving(kind, arriving_seconds, rate)
-        found[kind] += latencies
-        return statistics.median(latencies)
-
-    latencies = in_turns((HOT, NEW), turns, latency)
+    latencies, every, rates = latencies_in_turns(where, under, seconds, turns)
     throughput = in_turns(
         (HOT, UNIFORM, BY_ZIPF), turns, lambda kind: under.saturated(kind, seconds)
     )
@@ -143,8 +133,9 @@ def compared(where: str, under: UnderLoad, seconds: float, turns: int, rate: flo
         print(
             f"{throughput.median(kind):10,.0f} requests a second  {kind}: {throughput.said(kind)}"
         )
-    for kind, every in found.items():
-        p99 = 1e3 * statistics.quantiles(every, n=100)[98]
+    rate = statistics.median(rates)
+    for kind, found in every.items():
+        p99 = 1e3 * statistics.quantiles(found, n=100)[98]
         print(
             f"{1e3 * latencies.median(kind):10.3f} ms, p99 {p99:.3f}, at {rate:,.0f} a second  "
             f"{kind}: {latencies.said(kind)}"
@@ -163,6 +154,30 @@ def compared(where: str, under: UnderLoad, seconds: float, turns: int, rate: flo
             "ratio",
         ),
     ]
+
+
+def latencies_in_turns(
+    where: str, under: UnderLoad, seconds: float, turns: int
+) -> tuple[Compared, dict[Load, list[float]], list[float]]:
+    """Median latencies of hot and new tasks by turn, all latencies, and each turn's rate.
+
+    In each turn both arrive at the same rate, for as long as there are new tasks for all turns.
+    """
+    medians: dict[Load, list[float]] = {HOT: [], NEW: []}
+    every: dict[Load, list[float]] = {HOT: [], NEW: []}
+    rates = []
+    for turn in range(turns):
+        rates.append(under.light_load(seconds))
+        arriving = seconds
+        while under.names_for(arriving, rates[-1]) > under.asked.new_left // (turns - turn):
+            arriving *= 0.9
+            if arriving < LEAST_SECONDS:
+                raise LookupError(f"{where}: too few tasks for {turns} turns at {rates[-1]:,.0f}/s")
+        for kind in (HOT, NEW) if turn % 2 else (NEW, HOT):
+            found = under.arriving(kind, arriving, rates[-1])
+            medians[kind].append(statistics.median(found))
+            every[kind] += found
+    return Compared(medians), every, rates
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import statistics
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -37,9 +36,9 @@ class EngineUnderLoad:
         """Requests a second with `UNDER_WAY` of them under way."""
         return self._loop.run(self._saturated(self._names(kind), seconds))
 
-    def quarter_load(self, seconds: float) -> float:
+    def light_load(self, seconds: float) -> float:
         """A quarter of the rate that saturates it with the hot task: the load needs its part."""
-        return statistics.median(self.saturated(HOT, seconds) for _ in range(3)) / 4
+        return self.saturated(HOT, seconds) / 4
 
     def arriving(self, kind: Load, seconds: float, rate: float) -> list[float]:
         """Seconds from when each request was due, at random moments, to its answer."""

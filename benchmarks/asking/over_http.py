@@ -1,6 +1,5 @@
 """A service on one core under load from a process on another: raw float32, one row a request."""
 
-import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -43,11 +42,10 @@ class Served:
         """The same with so many tasks, asked for uniformly."""
         return _rate(self._under(self.asked.some(tasks, _NAMES_IN_TURN), seconds, None))
 
-    def half_load(self, seconds: float) -> float:
+    def light_load(self, seconds: float) -> float:
         """Half of the rate that saturates it, with the hot task or with a tenth of all."""
-        hot = [self.saturated(HOT, seconds) for _ in range(3)]
-        many = [self.saturated_by(self.asked.tasks // 10, seconds) for _ in range(3)]
-        return min(statistics.median(hot), statistics.median(many)) / 2
+        hot, many = self.saturated(HOT, seconds), self.saturated_by(self.asked.tasks // 10, seconds)
+        return min(hot, many) / 2
 
     def arriving(self, kind: Load, seconds: float, rate: float) -> list[float]:
         """Seconds from when each request was due, at random moments, to the end of its answer."""

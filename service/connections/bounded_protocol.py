@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol, which reads no further while requests of a connection wait in line.
 
 uvicorn's own reads on whenever one of them is answered, so that a caller who sends many at once
-without end fills the memory.
+without end fills the memory. And a connection that was reset it keeps as long as an idle one.
 """
 
 from asyncio import BaseTransport, Transport
@@ -32,3 +32,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """It is there."""
         super().connection_made(cast(Transport, transport))
         self.flow = _InOrder(self.transport, self.pipeline)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone, and so is what would have ended it for being idle."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()

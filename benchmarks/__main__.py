@@ -6,6 +6,7 @@ Each prints what it measured and ends with its claims as JSON; `results/` gets a
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -32,8 +33,6 @@ PROGRAMS: dict[str, Sequence[str]] = {
     "replicas_in_step": ("--quick",),
     "many_tasks": ("--tasks", "20000"),
     "churn": ("--seconds", "120"),
-    "epoch_ratios": (),
-    "epochs_from_each_start": (),
     "unknown_identity": (),
     "naming_tasks": ("--tasks", "20000", "--turns", "20"),
     "gpu_kernels": (),
@@ -41,6 +40,9 @@ PROGRAMS: dict[str, Sequence[str]] = {
     "against_peers": ("--quick",),
 }
 """By name, with what each is told in the quick form."""
+
+OF_LEARNING: dict[str, Sequence[str]] = {"epoch_ratios": (), "epochs_from_each_start": ()}
+"""The same of programs about the trainer: run where they are asked for by name."""
 
 DRAWN: dict[str, str] = {
     "churn": "churn.png",
@@ -62,9 +64,10 @@ def main(
 ) -> None:
     """Run, write the results, and exit 1 where a claim does not hold or a program failed."""
     asked = only or [name for name in PROGRAMS if not (quick and _lacks_peers(name))]
-    if unknown := set(asked) - PROGRAMS.keys():
+    programs = PROGRAMS | OF_LEARNING
+    if unknown := set(asked) - programs.keys():
         typer.echo(
-            f"error: no program {min(unknown)!r}; there are: {', '.join(PROGRAMS)}", err=True
+            f"error: no program {min(unknown)!r}; there are: {', '.join(programs)}", err=True
         )
         raise typer.Exit(2)
     claims: list[Claim] = []
@@ -72,11 +75,13 @@ def main(
     failed = []
     for name in asked:
         typer.echo(f"== {name}", err=True)
-        command = [sys.executable, "-m", f"benchmarks.{name}", *(PROGRAMS[name] if quick else ())]
+        command = [sys.executable, "-m", f"benchmarks.{name}", *(programs[name] if quick else ())]
         command += ["--figures", str(out)] if name in DRAWN else []
+        started = time.monotonic()
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - our own programs
         printed, found = _parted(done.stdout)
         typer.echo(printed)
+        typer.echo(f"== {name} took {time.monotonic() - started:.0f} s", err=True)
         claims += found
         parts.append(f"## {name}\n\n```\n{printed.strip()}\n```")
         if name in DRAWN and (out / DRAWN[name]).is_file():

@@ -17,7 +17,8 @@ NO_PROGRAMS = {"__init__", "__main__", "claims_figure", "random_tasks"}
 
 def test_every_program_of_the_folder_is_run() -> None:
     folder = Path(runner.__file__).parent
-    assert {path.stem for path in folder.glob("*.py")} - NO_PROGRAMS == set(runner.PROGRAMS)
+    programs = runner.PROGRAMS | runner.OF_LEARNING
+    assert {path.stem for path in folder.glob("*.py")} - NO_PROGRAMS == set(programs)
 
 
 @pytest.mark.parametrize("name", runner.DRAWN)

@@ -1,0 +1,1 @@
+"""What rows of several tasks are measured with."""

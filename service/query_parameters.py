@@ -33,33 +33,33 @@ _RAW_OUTPUT = _in_query(
 _METHOD = _in_query(
     "method",
     {"type": "string", "enum": list(get_args(Method)), "default": "auto"},
-    "How to infer the task; JSON says it in the body.",
+    "How to infer the task; what a JSON body says counts.",
 )
 _TOP = _in_query(
     "top",
     {"type": "integer", "minimum": 1, "maximum": MOST_TOP},
-    "How many of the most probable tasks to answer with; JSON says it in the body.",
+    "How many of the most probable tasks to answer with; what a JSON body says counts.",
 )
 _TAGS = _in_query(
     "tags",
     {"type": "string", "pattern": TAGS_TEXT},
-    "Tags, comma-separated, all of which a task has that may be the answer; JSON "
-    "says `candidates` in the body.",
+    "Tags, comma-separated, all of which a task has that may be the answer; the "
+    "`candidates` of a JSON body count.",
 )
 _PREFIX = _in_query(
     "prefix",
     {"type": "string", "maxLength": 128},
-    "How the names of tasks begin that may be the answer; JSON says `candidates`.",
+    "How the names of tasks begin that may be the answer; `candidates` of JSON count.",
 )
 _PER_ROW = _in_query(
     "per_row",
     {"type": "boolean", "default": False},
-    "Every row is a question of its own; JSON says it in the body.",
+    "Every row is a question of its own; what a JSON body says counts.",
 )
 _SESSION = _in_query(
     "session",
     {"type": "string", "minLength": 1, "maxLength": LONGEST_SESSION_NAME},
-    "Whose earlier rows count as well; JSON may say it in the body.",
+    "Whose earlier rows count as well; what a JSON body says counts.",
 )
 _SESSION_START = _in_query(
     "session_start",

@@ -37,22 +37,28 @@ def question_of_query(said: Mapping[str, str]) -> Question:
 
 
 def question(fields: QuestionFields, in_query: Question = PLAIN_QUESTION) -> Question:
-    """The question that checked fields are, with the query's session where they name none.
+    """The question that checked fields are, and the query's where they do not say.
 
     Raises `InvalidInput` where they exclude each other.
     """
-    session = in_query.session
+    said, session = fields.model_fields_set, in_query.session
     if fields.session is not None:
         session = Session(fields.session)
     if session is not None:
         anew, last = session.anew or fields.session_start, session.last or fields.session_end
         session = Session(session.name, anew, last)
-    if session is not None and fields.per_row:
+    per_row = fields.per_row if "per_row" in said else in_query.per_row
+    if session is not None and per_row:
         raise InvalidInput(
             "session: its rows are of one task together, and per_row asks about each by itself"
         )
-    among = selection(fields.candidates)
-    return Question(fields.method, fields.top, fields.per_row, among, session)
+    return Question(
+        fields.method if "method" in said else in_query.method,
+        fields.top if "top" in said else in_query.top,
+        per_row,
+        selection(fields.candidates) if "candidates" in said else in_query.among,
+        session,
+    )
 
 
 def selection(fields: CandidateFields) -> Selection:

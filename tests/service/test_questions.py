@@ -68,6 +68,26 @@ def test_as_many_tasks_are_told_of_as_are_asked_for_the_most_probable_first(
     assert sum(probabilities) == pytest.approx(1)
 
 
+def test_what_a_query_asks_holds_beside_json_unless_that_says_otherwise(client: TestClient) -> None:
+    def ask(query: str, **said: Any) -> dict[str, Any]:
+        answer = client.post(
+            f"/v1/predict?{query}", json={"inputs": rows_of(2, 4).tolist(), **said}
+        )
+        document: dict[str, Any] = answer.json()
+        return document
+
+    assert ask("method=binary")["inference"]["method"] == "binary"
+    assert ask("method=binary", method="exhaustive")["inference"]["method"] == "exhaustive"
+    assert len(ask("top=3")["inference"]["candidates"]) == 3
+    assert len(ask("top=3", top=2)["inference"]["candidates"]) == 2
+    assert len(ask("per_row=true")["rows"]) == 4
+    odd = ask("tags=odd&top=8")["inference"]["candidates"]
+    assert {one["task"] for one in odd} == {f"known-{number}" for number in range(1, TASKS, 2)}
+    first = ask("tags=odd&top=8", candidates={"prefix": "known-2"})["inference"]["candidates"]
+    assert [one["task"] for one in first] == ["known-2"]
+    assert ask("method=nothing")["status"] == 422
+
+
 def test_a_query_asks_as_json_does(client: TestClient) -> None:
     rows = rows_of(2, 3)
     expected = asked(client, rows, top=4, method="exhaustive")

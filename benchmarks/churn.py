@@ -18,10 +18,10 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import typer
 
-from benchmarks.churning.callers import BACKBONE, STEADY, Caller, SteadyCaller
+from benchmarks.churning.callers import BACKBONE, LIVE, STEADY, Caller, SteadyCaller
 from benchmarks.figures.over_time import over_time_png
 from benchmarks.http_overhead import Server, free_port, serving
-from benchmarks.random_tasks import IMAGES, random_network, random_tasks
+from benchmarks.random_tasks import IMAGES, random_network, random_tasks, task_name
 from model_store.files import LocalFolder
 from model_store.store import Store
 from training.studies.claims import at_most, claims_json
@@ -81,13 +81,14 @@ def main(
     """Measure, print, and exit 1 where the claim does not hold."""
     with tempfile.TemporaryDirectory(prefix="impress-churn-") as folder:
         store, network = Path(folder) / "store", random_network(BACKBONE)
-        tasks = list(random_tasks(network, ARTIFACTS))
-        Store.create(store, network).publish_many([(STEADY, tasks[0][1]), *tasks])
+        artifacts = [artifact for _, artifact in random_tasks(network, ARTIFACTS)]
+        live = ((task_name(index), artifacts[index % ARTIFACTS]) for index in range(LIVE))
+        Store.create(store, network).publish_many([(STEADY, artifacts[0]), *live])
         port = free_port()
         settings = {"STORE": str(store), "PORT": str(port), "CACHE_BYTES": str(CACHE_BYTES)}
         with serving(["-m", "service"], port, **settings) as server:
-            artifacts = [artifact.content for _, artifact in tasks]
-            sampled, answers = asyncio.run(churn(server, artifacts, seconds, callers))
+            contents = [artifact.content for artifact in artifacts]
+            sampled, answers = asyncio.run(churn(server, contents, seconds, callers))
     for what, count in sorted(answers.items()):
         print(f"{what}: {count:,}")
     early, late = sampled[10:20], sampled[-10:]

@@ -15,7 +15,9 @@ BACKBONE = "lenet-300-100"
 STEADY = "steady"
 """A task that stays as it is."""
 TASKS = 2_000
-"""Names that tasks are uploaded under; about half of them are live at a time."""
+"""Names that tasks are uploaded under."""
+LIVE = 1_090
+"""So many of them are live in the long run: twelve are uploaded where ten are deleted."""
 
 _OCTETS = "Content-Type: application/octet-stream"
 

@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 
 from masked_network.compiled import Kernels
 from masked_network.mask_bank import MaskBank
+from masked_network.reused_memory import ReusedMemory
 from masked_network.signed_codes import SignedLayer, one_plane, one_plane_layers
 from masked_network.structures import BF16, FP16, FP32, ByteCodes
 
@@ -103,7 +104,10 @@ class _InRegisters:
         ]
         # Each begins at a whole block.
         starts = list(accumulate(map(len, self._codes), initial=0))
-        self._size = starts.pop()
+        size = starts.pop()
+        self._memory = {
+            composed: ReusedMemory(size, dtype) for composed, dtype in COMPOSED_DTYPES.items()
+        }
         self._views = [
             (layer.name, layer.shape, _strides(layer.shape), start)
             for layer, start in zip(layers, starts, strict=True)
@@ -126,7 +130,7 @@ class _InRegisters:
         )
 
     def compose(self, tables: Tensor, composed: ComposedType) -> dict[str, Tensor]:
-        weights = torch.empty(self._size, dtype=COMPOSED_DTYPES[composed])
+        weights = self._memory[composed].empty()
         self._kernels.look_up_bytes(self._layers, tables, weights, _WORDS[composed])
         return {
             name: weights.as_strided(shape, strides, start)

@@ -107,15 +107,15 @@ class _FewRows:
         self, tasks: Sequence[RegisteredTask], rows: Sequence[Rows], lengths: Sequence[int]
     ) -> Rows | None:
         """Logits of at most `MOST_ROWS` rows; None: as any others."""
-        layout = tasks[0].layout
-        if self._known is None or self._known[0] is not layout:
-            self._known = self._know(layout)
-        _, kept, values, scales = self._known
-        if any(task.layout is not layout for task in tasks):
+        try:
+            stacked = StackedTasks(tasks)
+        except ValueError:  # of several layouts
             return None
+        if self._known is None or self._known[0] is not stacked.layout:
+            self._known = self._know(stacked.layout)
+        _, kept, values, scales = self._known
         together = rows[0] if len(rows) == 1 else np.concatenate(rows)
         self._preprocessing.normalise(together, self._in_registers.inputs[: len(together)])
-        stacked = StackedTasks(tasks)
         values_at = _of_rows(stacked.addresses(values), lengths)
         scales_at = None if scales is None else _of_rows(stacked.addresses(scales), lengths)
         return self._in_registers.of_kept(kept, values_at, scales_at)

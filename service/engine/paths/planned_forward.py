@@ -108,8 +108,7 @@ class PlannedForward:
 
     def _group(self, entries: Sequence[Entry[Work]]) -> Group:
         may_mix = self.may_mix(entries[0].payload.task)
-        rows = sum([len(entry.rows) for entry in entries])
-        return Group(rows, _weights(entries) is not None, may_mix)
+        return Group(_count(entries), _weights(entries) is not None, may_mix)
 
     def _one_task(self, entries: Sequence[Entry[Work]]) -> list[Rows]:
         weights = _weights(entries)
@@ -146,7 +145,7 @@ class PlannedForward:
         cost.learn(total, seconds)
         self._observe(mixed.name, total, seconds)
         missing = [group for group in by_task if _weights(group) is None]
-        missed = [(group[0].key, sum([len(one.rows) for one in group])) for group in missing]
+        missed = [(group[0].key, _count(group)) for group in missing]
         for index in self.planner.wants_composed(missed, total):
             self.wanted.append(missing[index][0].payload.task)
         if len(members) == len(entries):
@@ -166,7 +165,13 @@ def _rows(entries: Sequence[Entry[Work]]) -> Rows:
     return entries[0].rows if len(entries) == 1 else np.concatenate([one.rows for one in entries])
 
 
+def _count(entries: Sequence[Entry[Work]]) -> int:
+    return len(entries[0].rows) if len(entries) == 1 else sum([len(one.rows) for one in entries])
+
+
 def _weights(entries: Sequence[Entry[Work]]) -> ComposedWeights | None:
+    if len(entries) == 1:
+        return entries[0].payload.weights
     for entry in entries:
         if entry.payload.weights is not None:
             return entry.payload.weights

@@ -135,7 +135,7 @@ class StackedTasks:
         self._tasks = tasks  # whose rows stay as they are while somebody has them
         self._places = [task._rows.place(task._row) for task in tasks]
         self.layout = tasks[0].layout
-        if any(task.layout is not self.layout for task in tasks):
+        if len(tasks) > 1 and any(task._rows.layout is not self.layout for task in tasks):
             raise ValueError("expected tasks of one layout, got several")
 
     @property

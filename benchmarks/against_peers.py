@@ -34,7 +34,7 @@ BANKS: dict[str, tuple[BankKind, int]] = {
 def main(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer tasks, 2 s each.")] = False,
     seconds: Annotated[
-        float | None, typer.Option(min=0.5, help="Of one load; 4, or 2 in the quick form.")
+        float | None, typer.Option(min=0.5, help="Of one load; 3, or 2 in the quick form.")
     ] = None,
     tasks: Annotated[
         int | None, typer.Option(min=1000, help="100,000, or 20,000 in the quick form.")
@@ -60,7 +60,7 @@ def main(
     alone = on_loopback_alone("benchmarks.against_peers")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     effort = Effort(
-        seconds=seconds or (2 if quick else 4),
+        seconds=seconds or (2 if quick else 3),
         warm_up=0.5 if quick else 1,
         connections=connections,
         server_core=cores[0],

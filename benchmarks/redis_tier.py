@@ -39,7 +39,7 @@ LEAST_SHARE = 0.9
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
 BANKS: tuple[tuple[BankKind, int], ...] = (("random", 10), ("random", 50), ("partition", 256))
 PATIENT_MS = 10_000
-ROUNDS = 5
+ROUNDS = 3
 
 
 @dataclass(frozen=True)

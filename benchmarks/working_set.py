@@ -46,7 +46,7 @@ class Subject:
     seconds: float
 
 
-SUBJECTS = (Subject("lenet-300-100", 100_000, 1.0), Subject("resnet-18-small", 100_000, 1.5))
+SUBJECTS = (Subject("lenet-300-100", 100_000, 1.0), Subject("resnet-18-small", 100_000, 1.0))
 
 
 class UnderLoad(Protocol):
@@ -75,7 +75,7 @@ def main(
     ] = False,
     backbone: Annotated[str | None, typer.Option(help="This one alone.")] = None,
     tasks: Annotated[int | None, typer.Option(min=1000, help="How many, of each backbone.")] = None,
-    turns: Annotated[int | None, typer.Option(min=1, help="9, or 5 in the quick form.")] = None,
+    turns: Annotated[int | None, typer.Option(min=1, help="7, or 3 in the quick form.")] = None,
     figures: Annotated[
         Path | None, typer.Option(help=f"Measure latency by rate too: {FIGURE} in there.")
     ] = None,
@@ -91,7 +91,7 @@ def main(
             seconds = subject.seconds / 2 if quick else subject.seconds
             drawn = figures if subject is SUBJECTS[0] else None
             claims += measured(
-                subject.backbone, count, seconds, turns or (5 if quick else 9), drawn
+                subject.backbone, count, seconds, turns or (3 if quick else 7), drawn
             )
     print(claims_json(claims).decode(), end="")
     raise typer.Exit(0 if all(claim.holds for claim in claims) else 1)

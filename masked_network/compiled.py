@@ -19,6 +19,7 @@ from masked_network.structures import (
     DenseLayer,
     Kept,
     KeptGaussians,
+    LaneRoom,
     Layer,
     OfTasks,
     RowLayer,
@@ -29,7 +30,7 @@ from masked_network.structures import (
 Numbers: TypeAlias = NDArray[np.float32]
 
 _LIBRARY = "_lanes"
-_VERSION = 14
+_VERSION = 16
 """What `impress_version` has to answer: a library of other sources is none."""
 
 
@@ -121,6 +122,26 @@ class Kernels:
         """
         done: int = self.library.impress_kept_rows(
             *(layers, len(layers), kept, values, scales, rows, room)
+        )
+        return bool(done)
+
+    def kept_lanes(
+        self,
+        layers: "ctypes.Array[Layer]",
+        first: "ctypes.Array[ctypes.c_int64]",
+        kept: Kept,
+        values: "ctypes.Array[ctypes.c_void_p]",
+        scales: "ctypes.Array[ctypes.c_void_p]",
+        rows: int,
+        room: LaneRoom,
+    ) -> bool:
+        """Write the logits of rows of a network of these layers, a ReLU between each two.
+
+        Each row's task has its values and scales where `values` and `scales` say. False where one
+        has bits beyond its last coefficient.
+        """
+        done: int = self.library.impress_kept_lanes(
+            *(layers, first, len(layers), kept, values, scales, rows, room, self.lanes)
         )
         return bool(done)
 
@@ -216,6 +237,11 @@ def _declared(library: ctypes.CDLL) -> Kernels:
         ctypes.POINTER(RowRoom),
     ]
     library.impress_kept_rows.restype = number
+    library.impress_kept_lanes.argtypes = [
+        *(ctypes.POINTER(Layer), pointer, count, ctypes.POINTER(Kept), pointer, pointer, count),
+        *(ctypes.POINTER(LaneRoom), number),
+    ]
+    library.impress_kept_lanes.restype = number
     library.impress_dense_rows.argtypes = [
         *(ctypes.POINTER(DenseLayer), count, pointer, pointer, count, pointer, count, number),
     ]

@@ -17,6 +17,7 @@ from masked_network.compiled import Kernels
 from masked_network.composition import compose
 from masked_network.fused_layers import FusedLinear
 from masked_network.fused_residual import FusedResidual
+from masked_network.lane_rows import LaneRows
 from masked_network.mask_bank import MaskBank
 from masked_network.mixed_batch import MixedBatch, composed_by_task
 from masked_network.register_rows import MOST_ROWS, RegisterRows
@@ -25,6 +26,7 @@ from masked_network.row_threads import RowThreads
 from masked_network.signed_codes import one_plane_layers, summed_plane
 from masked_network.task_statistics import statistics_layers
 
+_MOST_TOGETHER = 64
 _MOST_RESPONSES, _MOST_ROWS_OF_EVERY = 32, 4096
 """Rows whose responses are kept at once, and tasks times rows in one go: bounds on memory."""
 
@@ -60,6 +62,8 @@ class FusedBatch:
 
         By the coefficients that tasks keep: the bank's origin is added. Making a batch takes as
         long as computing a row."""
+        self.kept_rows: LaneRows | None = None
+        """The same of more rows, but not of so many that threads share them out."""
         self._basis: BasisResponses | None = None
         if kernels is None:
             return
@@ -77,6 +81,9 @@ class FusedBatch:
             self._basis = BasisResponses(next(iter(layers.values())))
         with suppress(ValueError):
             self.few_rows = RegisterRows(list(layers.values()), kernels, bank)
+        with suppress(ValueError):
+            most = _MOST_TOGETHER if self._threads.count == 1 else kernels.lanes
+            self.kept_rows = LaneRows(self._chain, kernels, bank, most)
 
     @property
     def compiled(self) -> bool:

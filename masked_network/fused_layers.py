@@ -15,17 +15,17 @@ class FusedLinear:
     """A linear layer, computed by `lanes.cpp`. For one thread at a time."""
 
     def __init__(self, signed: SignedLayer, kernels: Kernels) -> None:
-        self._signed, self._kernels = signed, kernels
+        self.signed, self._kernels = signed, kernels
         self._outputs, self._terms = signed.shape
         self._codes = tiled_codes(signed, kernels.tile)
-        self._layer = Layer(
+        self.layer = Layer(
             codes=self._codes.data_ptr(),
             outputs=self._outputs,
             terms=self._terms,
             entries=signed.entries,
             constant=signed.magnitude,
         )
-        self._scratch_size = (2 * signed.entries + self._terms + self._outputs) * kernels.lanes
+        self.scratch_size = (2 * signed.entries + self._terms + self._outputs) * kernels.lanes
 
     def __call__(self, tables: Tensor, task_of_row: Tensor, inputs: Tensor) -> Tensor:
         """Outputs `[B, outputs]` by the tables of all tasks.
@@ -34,15 +34,15 @@ class FusedLinear:
         """
         if inputs.shape[1:] != (self._terms,):
             expected = f"expected rows of {self._terms} channels"
-            raise ValueError(f"{self._signed.name}: {expected}, got {tuple(inputs.shape[1:])}")
+            raise ValueError(f"{self.signed.name}: {expected}, got {tuple(inputs.shape[1:])}")
         outputs = inputs.new_empty(len(inputs), self._outputs)
         self._kernels.product(
-            self._layer,
-            self._signed.table(tables),
+            self.layer,
+            self.signed.table(tables),
             task_of_row,
             inputs.contiguous(),
             outputs,
-            inputs.new_empty(self._scratch_size),
+            inputs.new_empty(self.scratch_size),
         )
         return outputs
 

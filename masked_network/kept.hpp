@@ -4,6 +4,12 @@
 
 #include <cstdint>
 
+namespace {
+
+constexpr int SUMMED_MASKS = 5;  // of those that overlap, how many two registers have all sums of
+
+}  // namespace
+
 extern "C" {
 
 // Tasks of one kind and precision; `structures.py` has the same.

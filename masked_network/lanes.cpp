@@ -4,6 +4,7 @@
 // each of them, so one load and one multiply-add serve a weight of 16 rows of 16 tasks, and no
 // composed weight is ever written. Checks nothing: `compiled.py` calls it with what was checked.
 
+#include "kept.hpp"
 #include "tiles.hpp"
 
 extern "C" {
@@ -13,6 +14,20 @@ struct Layer {
     const uint16_t* codes;
     int64_t outputs, terms, entries;
     float constant;  // the magnitude of every weight: sums are multiplied by it
+};
+
+// What `impress_kept_lanes` reads and writes; `structures.py` has the same.
+struct LaneRoom {
+    const float* inputs;  // [rows][terms of the first layer]
+    float* outputs;       // [rows][outputs of the last]
+    const float* origin;  // what is added to each task's coefficients, as many as these; or null
+    float* coefficients;  // of one task
+    float* tables;        // [tasks][table_stride]: all of each
+    int64_t* task_of_row;
+    float* hidden;  // [2][hidden_stride], each with room for the outputs of any layer
+    float* scratch;  // as `impress_product` has it for any layer
+    int64_t table_stride, hidden_stride;
+    int64_t segments, overlapping;  // masks that overlap in each segment; 0: coefficients are tables
 };
 }
 
@@ -94,6 +109,38 @@ INLINE void product(const Layer& layer, const float* tables, int64_t table_strid
     }
 }
 
+// All sums of the coefficients of overlapping masks, 2^masks: those of each five are made first, as
+// registers have them, and then added up.
+void sum_subsets(const float* coefficients, int64_t masks, float* sums) {
+    int64_t made = 1;
+    sums[0] = 0;
+    for (int64_t first = 0; first < masks; first += SUMMED_MASKS) {
+        const int64_t count = masks - first < SUMMED_MASKS ? masks - first : SUMMED_MASKS;
+        float part[1 << SUMMED_MASKS] = {};
+        for (int64_t mask = 0; mask < count; mask++)
+            for (int64_t some = 0; some < 1 << mask; some++)
+                part[(1 << mask) + some] = part[some] + coefficients[first + mask];
+        for (int64_t high = (1 << count) - 1; high >= 0; high--)
+            for (int64_t low = 0; low < made; low++)
+                sums[high * made + low] = part[high] + sums[low];
+        made <<= count;
+    }
+}
+
+// The tables of one task.
+bool read_task(const Kept& kept, const uint8_t* values, const uint16_t* scales, const LaneRoom& room,
+               float* tables) {
+    float* coefficients = room.overlapping ? room.coefficients : tables;
+    if (!impress_coefficients(&kept, values, scales, 1, coefficients)) return false;
+    if (room.origin)
+        for (int64_t i = 0; i < kept.entries; i++) coefficients[i] += room.origin[i];
+    if (room.overlapping)
+        for (int64_t segment = 0; segment < room.segments; segment++)
+            sum_subsets(coefficients + segment * room.overlapping, room.overlapping,
+                        tables + (segment << room.overlapping));
+    return true;
+}
+
 #define PRODUCT_ARGUMENTS                                                                      \
     const Layer &layer, const float *tables, int64_t table_stride, const int64_t *task_of_row, \
         const float *inputs, float *outputs, int64_t rows, float *scratch
@@ -120,6 +167,35 @@ void impress_product(PRODUCT_ARGUMENTS, int32_t lanes) {
     product_plain(PASSED);
 }
 
+// Rows through `count` layers with a ReLU between each two, whose tasks' values and scales lie
+// wherever they are kept; those of one task come one after another. `first` says where in a task's
+// tables those of each layer begin. 0 where a task has bits beyond its last: nothing is to be read.
+int32_t impress_kept_lanes(const Layer* layers, const int64_t* first, int64_t count,
+                           const Kept* kept, const uint8_t* const* values,
+                           const uint16_t* const* scales, int64_t rows, const LaneRoom* room,
+                           int32_t lanes) {
+    int64_t tasks = 0;
+    for (int64_t row = 0; row < rows; row++) {
+        if (!row || values[row] != values[row - 1]) {
+            float* tables = room->tables + tasks++ * room->table_stride;
+            if (!read_task(*kept, values[row], scales[row], *room, tables)) return 0;
+        }
+        room->task_of_row[row] = tasks - 1;
+    }
+    const float* inputs = room->inputs;
+    for (int64_t l = 0; l < count; l++) {
+        const bool last = l + 1 == count;
+        float* outputs = last ? room->outputs : room->hidden + l % 2 * room->hidden_stride;
+        impress_product(layers[l], room->tables + first[l], room->table_stride, room->task_of_row,
+                        inputs, outputs, rows, room->scratch, lanes);
+        // Not a number stays what it is.
+        const int64_t made = last ? 0 : rows * layers[l].outputs;
+        for (int64_t i = 0; i < made; i++) outputs[i] = outputs[i] < 0 ? 0 : outputs[i];
+        inputs = outputs;
+    }
+    return 1;
+}
+
 int32_t impress_lanes() {
 #ifdef X86
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -132,5 +208,5 @@ int32_t impress_lanes() {
 
 int32_t impress_tile() { return TILE; }
 
-int32_t impress_version() { return 14; }
+int32_t impress_version() { return 16; }
 }

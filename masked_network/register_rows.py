@@ -18,6 +18,7 @@ MOST_ROWS = 8
 """So many, one after another, are done sooner than as many side by side, making a batch included,
 where masks overlap or tables have no more than 16 numbers; where they have more, six are."""
 
+_SOONER_BY_LANES = 7
 _TILE = 64
 _LOW_BITS = 8
 _MOST_CODES = 1 << 12
@@ -38,6 +39,8 @@ class RegisterRows:
         overlapping = 0 if bank.disjoint else bank.size
         if overlapping and any(len(layer.segments) > 1 for layer in layers):
             raise ValueError("expected masks that overlap in whole layers, got channel groups")
+        self.most_rows = MOST_ROWS if overlapping else _SOONER_BY_LANES - 1
+        """So many are done sooner than by `LaneRows`."""
         self._kernels = kernels
         self._name, (_, self._row_length) = layers[0].name, layers[0].shape
         self._tables = len(bank.codes), bank.size

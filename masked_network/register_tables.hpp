@@ -10,6 +10,8 @@
 #include <cstring>
 #include <immintrin.h>
 
+#include "kept.hpp"
+
 #define IN_REGISTERS __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi")))
 #define INLINE static inline __attribute__((always_inline)) IN_REGISTERS
 
@@ -17,7 +19,6 @@ namespace {
 
 constexpr int MOST_VALUES = 16;
 constexpr int64_t HALF = 128, PART = 2 * HALF;  // bytes in two registers, and codes of 8 bits
-constexpr int MASKS = 5;  // of those that overlap, how many two registers have all sums of
 
 // The numbers of a table of at most 256 entries, byte by byte: the upper `COUNT` bytes of each.
 template <int COUNT>
@@ -223,9 +224,9 @@ struct MaskSums {
 
     INLINE MaskSums of(const float* coefficients, int64_t masks) {
         MaskSums made;
-        for (int t = 0; t < TABLES; t++, coefficients += MASKS, masks -= MASKS) {
-            alignas(64) float sums[1 << MASKS] = {};
-            for (int mask = 0; mask < (masks < MASKS ? masks : MASKS); mask++)
+        for (int t = 0; t < TABLES; t++, coefficients += SUMMED_MASKS, masks -= SUMMED_MASKS) {
+            alignas(64) float sums[1 << SUMMED_MASKS] = {};
+            for (int mask = 0; mask < (masks < SUMMED_MASKS ? masks : SUMMED_MASKS); mask++)
                 for (int some = 0; some < 1 << mask; some++)
                     sums[(1 << mask) + some] = sums[some] + coefficients[mask];
             for (int half = 0; half < 2; half++)

@@ -105,8 +105,8 @@ IN_REGISTERS bool sum_masks(const RowLayer& layer, const float* coefficients, co
 
 IN_REGISTERS bool layer_of_row(const RowLayer& layer, const float* table, const float* inputs,
                                float* outputs) {
-    if (layer.overlapping > 2 * MASKS) return sum_masks<3>(layer, table, inputs, outputs);
-    if (layer.overlapping > MASKS) return sum_masks<2>(layer, table, inputs, outputs);
+    if (layer.overlapping > 2 * SUMMED_MASKS) return sum_masks<3>(layer, table, inputs, outputs);
+    if (layer.overlapping > SUMMED_MASKS) return sum_masks<2>(layer, table, inputs, outputs);
     if (layer.overlapping) return sum_masks<1>(layer, table, inputs, outputs);
     switch (layer.high_bits) {
         case 0:

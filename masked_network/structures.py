@@ -13,6 +13,17 @@ class Layer(ctypes.Structure):
     ]
 
 
+class LaneRoom(ctypes.Structure):
+    """What `impress_kept_lanes` reads and writes; its arrays must be kept as long."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("inputs", "outputs", "origin", "coefficients")),
+        *((name, ctypes.c_void_p) for name in ("tables", "task_of_row", "hidden", "scratch")),
+        *((name, ctypes.c_int64) for name in ("table_stride", "hidden_stride")),
+        *((name, ctypes.c_int64) for name in ("segments", "overlapping")),
+    ]
+
+
 class Convolution(ctypes.Structure):
     """One convolution of a `Step`; its tensors must be kept as long as it is used."""
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor
 
 from masked_network.graphed_batch import GraphedBatch
 from masked_network.mixed_batch import MixedBatch
-from masked_network.register_rows import MOST_ROWS, RegisterRows
 from masked_network.structures import Kept
 from model_store.artifact_layout import ArtifactLayout
 from model_store.coefficient_tensors import COEFFICIENTS, SCALES
@@ -23,6 +23,23 @@ RunMixed = Callable[[MixedBatch, Tensor], Tensor]
 RunEvery = Callable[[Tensor, Tensor], Tensor | None]
 """Of coefficients `[T, L, K]` and inputs of n rows: logits `[T, n, outputs]` of these by each task;
 None where it has no answer."""
+
+
+class RowsOfKept(Protocol):
+    """Rows computed from what their tasks keep: `RegisterRows` and `LaneRows`."""
+
+    @property
+    def most_rows(self) -> int:
+        """In one go."""
+
+    @property
+    def inputs(self) -> Rows:
+        """Where the rows are put, `[>= most_rows, row_length]`."""
+
+    def of_kept(
+        self, kept: Kept, values: Sequence[int], scales: Sequence[int] | None
+    ) -> Rows | None:
+        """Logits of as many rows as values, or None, where it has none."""
 
 
 class MixedForward(ABC):
@@ -56,19 +73,17 @@ class BatchForward(MixedForward):
         network: FrozenNetwork,
         name: str,
         run: RunMixed,
-        few_rows: RegisterRows | None = None,
+        by_what_is_kept: Sequence[RowsOfKept] = (),
         run_every: RunEvery | None = None,
     ) -> None:
         super().__init__(network, name)
         self._run = run
-        self._few_rows = None if few_rows is None else _FewRows(network, few_rows)
+        self._kept_rows = _KeptRows(network, by_what_is_kept)
         self._run_every = run_every
 
     def __call__(self, tasks: Sequence[RegisteredTask], rows: Sequence[Rows]) -> list[Rows]:
         lengths = [len(one) for one in rows]
-        logits = None
-        if self._few_rows is not None and sum(lengths) <= MOST_ROWS:
-            logits = self._few_rows(tasks, rows, lengths)
+        logits = self._kept_rows(tasks, rows, lengths)
         if logits is None:
             owners = np.arange(len(tasks)).repeat(lengths)
             logits = self._together(tasks, owners, np.concatenate(rows))
@@ -92,11 +107,11 @@ class BatchForward(MixedForward):
         return logits
 
 
-class _FewRows:
+class _KeptRows:
     """Rows of tasks of one layout, by what these keep, where it lies; for one thread at a time."""
 
-    def __init__(self, network: FrozenNetwork, in_registers: RegisterRows) -> None:
-        self._network, self._in_registers = network, in_registers
+    def __init__(self, network: FrozenNetwork, ways: Sequence[RowsOfKept]) -> None:
+        self._network, self._ways = network, ways
         self._preprocessing = network.manifest.preprocessing
         self._known: tuple[ArtifactLayout, Kept, int, int | None] | None = None
         """A layout, how its tasks keep coefficients, and which tensors these and their scales are.
@@ -106,7 +121,11 @@ class _FewRows:
     def __call__(
         self, tasks: Sequence[RegisteredTask], rows: Sequence[Rows], lengths: Sequence[int]
     ) -> Rows | None:
-        """Logits of at most `MOST_ROWS` rows; None: as any others."""
+        """Logits by the first way that takes so many rows and these tasks; None: as any others."""
+        total = sum(lengths)
+        ways = [way for way in self._ways if total <= way.most_rows]
+        if not ways:
+            return None
         try:
             stacked = StackedTasks(tasks)
         except ValueError:  # of several layouts
@@ -115,10 +134,14 @@ class _FewRows:
             self._known = self._know(stacked.layout)
         _, kept, values, scales = self._known
         together = rows[0] if len(rows) == 1 else np.concatenate(rows)
-        self._preprocessing.normalise(together, self._in_registers.inputs[: len(together)])
         values_at = _of_rows(stacked.addresses(values), lengths)
         scales_at = None if scales is None else _of_rows(stacked.addresses(scales), lengths)
-        return self._in_registers.of_kept(kept, values_at, scales_at)
+        for way in ways:
+            self._preprocessing.normalise(together, way.inputs[:total])
+            logits = way.of_kept(kept, values_at, scales_at)
+            if logits is not None:
+                return logits
+        return None
 
     def _know(self, layout: ArtifactLayout) -> tuple[ArtifactLayout, Kept, int, int | None]:
         values, scales = layout.index_of[COEFFICIENTS], layout.index_of.get(SCALES)

@@ -36,7 +36,8 @@ def mixed_forward(
         # On a CPU many masks that overlap, which have no one plane of codes, cannot be fused.
         with suppress(ValueError):
             fused = FusedBatch(*parts, kernels)
-            return BatchForward(network, "fused", fused, fused.few_rows, fused.every_task)
+            ways = [way for way in (fused.few_rows, fused.kept_rows) if way is not None]
+            return BatchForward(network, "fused", fused, ways, fused.every_task)
     if network.bank.size <= _MOST_STACKED:
         return BatchForward(network, "stacked", StackedBank(*parts))
     return None

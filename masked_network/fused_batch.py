@@ -5,6 +5,7 @@ own. A row's logits are those of its composed network but for the order of summi
 """
 
 import copy
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -26,7 +27,6 @@ from masked_network.row_threads import RowThreads
 from masked_network.signed_codes import one_plane_layers, summed_plane
 from masked_network.task_statistics import statistics_layers
 
-_MOST_TOGETHER = 64
 _MOST_RESPONSES, _MOST_ROWS_OF_EVERY = 32, 4096
 """Rows whose responses are kept at once, and tasks times rows in one go: bounds on memory."""
 
@@ -82,7 +82,7 @@ class FusedBatch:
         with suppress(ValueError):
             self.few_rows = RegisterRows(list(layers.values()), kernels, bank)
         with suppress(ValueError):
-            most = _MOST_TOGETHER if self._threads.count == 1 else kernels.lanes
+            most = sys.maxsize if self._threads.count == 1 else kernels.lanes
             self.kept_rows = LaneRows(self._chain, kernels, bank, most)
 
     @property

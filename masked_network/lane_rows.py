@@ -14,22 +14,25 @@ from masked_network.fused_layers import FusedLinear
 from masked_network.mask_bank import MaskBank
 from masked_network.structures import Kept, LaneRoom, Layer
 
+_AT_ONCE = 64
 _MOST_TABLE_BYTES = 1 << 22
 
 
 class LaneRows:
     """Linear layers, one after another with a ReLU between each two; for one thread at a time.
 
-    A row's logits are to the bit those of the layers one by one. Raises `ValueError` where tasks of
-    `most_rows` rows have more than four megabytes of tables.
+    A row's logits are to the bit those of the layers one by one. Raises `ValueError` where as many
+    tasks as it takes rows in one go have more than four megabytes of tables.
     """
 
     def __init__(
         self, chain: Sequence[FusedLinear], kernels: Kernels, bank: MaskBank, most_rows: int
     ) -> None:
         self.most_rows = most_rows
+        """Beyond so many they are better shared out among threads."""
+        room = min(most_rows, _AT_ONCE)
         segments, of_one = len(bank.codes), bank.size if bank.disjoint else 1 << bank.size
-        table_bytes = most_rows * segments * of_one * np.dtype(np.float32).itemsize
+        table_bytes = room * segments * of_one * np.dtype(np.float32).itemsize
         if table_bytes > _MOST_TABLE_BYTES:
             expected = f"at most {_MOST_TABLE_BYTES} bytes of tables"
             raise ValueError(f"expected {expected}, got {table_bytes}")
@@ -40,15 +43,15 @@ class LaneRows:
         )
         self._kept_entries = segments * bank.size
         shapes = [linear.signed.shape for linear in chain]
-        widest = most_rows * max(outputs for outputs, _ in shapes)
-        self.inputs = np.zeros((most_rows, shapes[0][1]), np.float32)
+        widest = room * max(outputs for outputs, _ in shapes)
+        self.inputs = np.zeros((room, shapes[0][1]), np.float32)
         """Where `of_kept` reads its rows."""
-        self._outputs = np.empty((most_rows, shapes[-1][0]), np.float32)
+        self._outputs = np.empty((room, shapes[-1][0]), np.float32)
         origin = bank.origin
         self._origin = None if origin is None else np.ascontiguousarray(origin.numpy())
         self._coefficients = np.empty(self._kept_entries, np.float32)
-        self._tables = np.empty((most_rows, segments * of_one), np.float32)
-        self._task_of_row = np.empty(most_rows, np.int64)
+        self._tables = np.empty((room, segments * of_one), np.float32)
+        self._task_of_row = np.empty(room, np.int64)
         self._hidden = np.empty((2, widest), np.float32)
         self._scratch = np.empty(max(linear.scratch_size for linear in chain), np.float32)
         self._room = LaneRoom(
@@ -66,8 +69,8 @@ class LaneRows:
             overlapping=0 if bank.disjoint else bank.size,
         )
         self._values, self._scales = (
-            (ctypes.c_void_p * most_rows)(),
-            (ctypes.c_void_p * most_rows)(),
+            (ctypes.c_void_p * room)(),
+            (ctypes.c_void_p * room)(),
         )
 
     def of_kept(
@@ -77,12 +80,12 @@ class LaneRows:
 
         Of each row's task the address of what it keeps, as `kept` says, and of its scales where
         there are some; rows of one task come one after another. None where a task has bits beyond
-        its last coefficient. Raises `ValueError` on more rows than `most_rows`, or where that is
+        its last coefficient. Raises `ValueError` on more rows than `inputs` has, or where that is
         not of these layers.
         """
-        rows = len(values)
-        if rows > self.most_rows or kept.entries != self._kept_entries:
-            expected = f"at most {self.most_rows} rows of {self._kept_entries} coefficients"
+        rows, room = len(values), len(self.inputs)
+        if rows > room or kept.entries != self._kept_entries:
+            expected = f"at most {room} rows of {self._kept_entries} coefficients"
             raise ValueError(f"expected {expected}, got {rows} of {kept.entries}")
         for row, address in enumerate(values):
             self._values[row] = address

@@ -1,5 +1,7 @@
 """Rows by what tasks keep, where it lies, have the bits of rows by the coefficients read of it."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -56,7 +58,7 @@ def test_what_tasks_keep_answers_as_what_is_read_of_it(
     owners = [task for task, rows in enumerate([1, 2, 1, 3, *[1] * 36]) for _ in range(rows)]
     for way in ways_of(batch):
         for rows in (1, 3, 5, 9, 17, 43):
-            if rows > way.most_rows:
+            if rows > min(way.most_rows, len(way.inputs)):
                 continue
             of_rows = owners[:rows]
             way.inputs[:rows] = torch.randn(rows, 40).numpy()
@@ -113,4 +115,4 @@ def test_rows_that_threads_share_out_are_left_to_them(
         kept_rows = fused(network("partition", 16), kernels).kept_rows
         assert kept_rows is not None
         most.append(kept_rows.most_rows)
-    assert most == [64, kernels.lanes]
+    assert most == [sys.maxsize, kernels.lanes]

@@ -202,3 +202,21 @@ def test_what_is_read_in_the_table_is_what_a_task_is_composed_of(
         assert torch.equal(torch.from_numpy(column[0]), own)
         assert column.shape == (3, *own.shape)
     assert together.array("nothing of that name") is None
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("lengths", [[1], [1, 1, 1], [20], [5, 1, 40], [64], [65], [1, 130, 3]])
+def test_any_number_of_rows_without_composed_weights_is_answered_by_their_tasks(
+    network: FrozenNetwork,
+    tasks: list[RegisteredTask],
+    lengths: list[int],
+    threads: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    mixed, drawn = a_mixed_path(network), np.random.default_rng(7)
+    rows = [drawn.random((length, 20), dtype=np.float32) for length in lengths]
+    for some in (tasks[: len(lengths)], [tasks[0], *tasks[5:]][: len(lengths)]):
+        answers = mixed(some, rows)
+        for task, own, answer in zip(some, rows, answers, strict=True):
+            np.testing.assert_allclose(answer, expected(network, task, own), atol=1e-5)

@@ -62,31 +62,35 @@ class ByEvidence:
         reached = int(within_reach(likely.likelihoods, rows).sum())
         # The runner-up takes part, however far it is behind, for the margin.
         wanted = min(max(2, reached, asked.top or 0), self._shortlist, len(likely.tasks))
-        best = likely.likelihoods.topk(wanted).indices.tolist()
+        found = likely.likelihoods.topk(wanted)
+        best, likelihoods = found.indices.tolist(), found.values.tolist()
         listed = [likely.tasks[index] for index in best]
-        likelihoods = likely.likelihoods[best].tolist()
-        neutral = likelihood_without_evidence(
-            float(likely.own.likelihood_mean[best[0]]),
-            float(likely.own.likelihood_deviation[best[0]]),
-            rows,
-        )
+        if without:
+            neutral = likelihood_without_evidence(
+                float(likely.own.likelihood_mean[best[0]]),
+                float(likely.own.likelihood_deviation[best[0]]),
+                rows,
+            )
+            likelihoods += [neutral] * len(without)
         candidates = candidates_of([*listed, *without], asked, self._answers)
-        entropies = torch.tensor([candidate.relative_entropy for candidate in candidates])
-        score = scores(torch.tensor(likelihoods + [neutral] * len(without)), entropies, rows)
-        order = score.argsort(descending=True).tolist()
+        entropies = [candidate.relative_entropy for candidate in candidates]
+        score = scores(torch.tensor(likelihoods), torch.tensor(entropies), rows)
+        # Of so few numbers each operation of torch takes longer than all of this.
+        values, probabilities = score.tolist(), score.softmax(dim=0).tolist()
+        order = sorted(range(len(values)), key=values.__getitem__, reverse=True)
         first = order[0]
         if len(order) > 1:
-            margin = float(score[first] - score[order[1]])
+            margin = values[first] - values[order[1]]
         else:  # against the uniform answer
-            margin = WEIGHTS.of_entropy(rows) * (1 - float(entropies[first]))
+            margin = WEIGHTS.of_entropy(rows) * (1 - entropies[first])
         strange = None
         if first < len(best):
-            strange = _strangeness(likely, best[first], float(entropies[first]), rows)
+            strange = _strangeness(likely, best[first], entropies[first], rows)
         return Identification(
             "auto",
             tuple(candidates[index] for index in order),
             margin,
-            tuple(score.softmax(dim=0)[order].tolist()),
+            tuple(probabilities[index] for index in order),
             strange,
         )
 

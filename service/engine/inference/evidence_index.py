@@ -29,7 +29,10 @@ from service.engine.inference.scan_room import ScanRoom
 from service.engine.registry.task_table import RegisteredTask, StackedTasks
 
 _SECOND_LOOK = 64
-"""Tasks whose whole evidence is held against the rows; of more, the best by a first look."""
+"""Tasks whose whole evidence is held against the rows: the best by a first look."""
+
+_NO_FIRST_LOOK = 128
+"""So few are all held against the rows: a first look takes longer than that saves."""
 
 _ENOUGH_ROWS = 8
 """Of which fewer directions tell as much."""
@@ -135,7 +138,7 @@ class EvidenceIndex:
             self._add(new[start : start + _TAKEN_AT_ONCE])
         rows = np.fromiter(map(self._row_of.__getitem__, known), np.int64, len(known))
         self._lists_of[rows] += 1
-        evidence = self._evidence(known) if 0 < len(known) <= _SECOND_LOOK else None
+        evidence = self._evidence(known) if 0 < len(known) <= _NO_FIRST_LOOK else None
         return KnownTasks(torch.from_numpy(rows), without, known, evidence)
 
     def _let_go(self, known: KnownTasks) -> None:

@@ -1,5 +1,6 @@
 """Whether an artifact can serve on a store's network: fingerprints, shapes, types, values."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from model_store.coefficient_tensors import expected_coefficients
 from model_store.errors import IncompatibleBackbone, InvalidArtifact
 from model_store.evidence_tensor import EVIDENCE, evidence_of, expected_evidence
 from model_store.network import FrozenNetwork
-from model_store.statistics_tensor import expected_statistics
+from model_store.statistics_tensor import STATISTICS, expected_statistics
 from model_store.supermask_tensors import expected_masks
 from model_store.task_artifact import TaskArtifact, TaskKind, TaskValues, kind_of
 from model_store.task_record import MadeFor, TaskRecord
@@ -94,9 +95,10 @@ def _wrong_coefficients(network: FrozenNetwork, task: TaskValues) -> Iterator[In
     except ValueError as error:
         yield InvalidArtifact(f"coefficients: {error}")
         return
-    if not bool(torch.isfinite(values).all()):
+    largest = float(values.abs().max())
+    if not math.isfinite(largest):
         yield InvalidArtifact("coefficients must be finite, got NaN or infinity")
-    elif float(values.abs().max()) > _MAX_MULTIPLIER:
+    elif largest > _MAX_MULTIPLIER:
         yield InvalidArtifact(f"coefficients must lie within ±{_MAX_MULTIPLIER:g}")
 
 
@@ -108,13 +110,27 @@ def _wrong_supermask(network: FrozenNetwork, task: TaskValues) -> Iterator[Inval
 
 
 def _wrong_statistics(network: FrozenNetwork, task: TaskValues) -> Iterator[InvalidArtifact]:
+    if not network.statistics or _may_be_statistics(*task.tensors[STATISTICS].to(torch.float32)):
+        return
     values = network.task_statistics(task)
     for layer in network.statistics:
         mean, variance = values[layer.mean], values[layer.variance]
-        if not bool((torch.isfinite(mean) & (mean.abs() <= _MAX_MEAN)).all()):
+        if not _may_be_means(mean):
             yield InvalidArtifact(f"{layer.mean}: means must be finite and within ±{_MAX_MEAN:g}")
-        if not bool((torch.isfinite(variance) & (variance > 0)).all()):
+        if not _may_be_variances(variance):
             yield InvalidArtifact(f"{layer.variance}: variances must be finite and above 0")
+
+
+def _may_be_statistics(means: Tensor, variances: Tensor) -> bool:
+    return _may_be_means(means) and _may_be_variances(variances)
+
+
+def _may_be_means(values: Tensor) -> bool:
+    return bool((values.abs() <= _MAX_MEAN).all())  # no NaN is
+
+
+def _may_be_variances(values: Tensor) -> bool:
+    return bool(((values > 0) & (values < torch.inf)).all())
 
 
 def _wrong_evidence(network: FrozenNetwork, task: TaskValues) -> Iterator[InvalidArtifact]:

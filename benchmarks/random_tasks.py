@@ -28,6 +28,8 @@ IMAGES: Mapping[str, Preprocessing] = {
     "resnet-18-small": Preprocessing(channels=3, height=32, width=32, mean=0.47, std=0.26),
 }
 
+_AT_ONCE = 500
+
 
 def random_network(
     backbone: str, kind: BankKind = "partition", size: int = 256, spread: Spread = "even"
@@ -51,11 +53,15 @@ def random_tasks(
     made_for = MadeFor.of(network.manifest, uses_bank=True)
     statistics = packed_statistics(_statistics(network), network.statistics)
     generator = torch.Generator().manual_seed(1)
-    for index in range(tasks):
-        provenance: dict[str, str | int | float] = {"data": "random", "index": index}
-        record = TaskRecord(classes=CLASSES, made_for=made_for, provenance=provenance)
-        drawn = torch.randn(used.shape, generator=generator)
-        yield task_name(index), TaskArtifact(record, quantised(drawn, used, precision) | statistics)
+    for first in range(0, tasks, _AT_ONCE):
+        drawn = torch.randn(min(_AT_ONCE, tasks - first), *used.shape, generator=generator)
+        stacked = quantised(drawn, used, precision)
+        for place in range(len(drawn)):
+            index = first + place
+            provenance: dict[str, str | int | float] = {"data": "random", "index": index}
+            record = TaskRecord(classes=CLASSES, made_for=made_for, provenance=provenance)
+            own = {name: values[place] for name, values in stacked.items()}
+            yield task_name(index), TaskArtifact(record, own | statistics)
 
 
 def task_name(index: int) -> str:

@@ -16,24 +16,24 @@ _CLIP_DEVIATIONS: dict[Bits, float] = {2: 1.5, 4: 2.5}
 
 
 def level_scales(coefficients: Tensor, used: Tensor, bits: Bits) -> Tensor:
-    """The step between levels for each layer, fp32 `[L]`, of coefficients `[L, K]`.
+    """The step between levels for each layer, fp32 `[..., L]`, of coefficients `[..., L, K]`.
 
     The `2^bits` levels reach 1.5 (two bits) or 2.5 (four) standard deviations of the layer's `used`
     ones, bool `[L, K]`, either way; what lies beyond takes the outermost one. A step is a number
     that fp16 can hold.
     """
-    counts = used.sum(dim=1).clamp_min(1)
-    means = coefficients.where(used, 0.0).sum(dim=1) / counts
-    deviations = (coefficients - means.unsqueeze(1)).where(used, 0.0)
-    deviation = (deviations.square().sum(dim=1) / counts).sqrt()
+    counts = used.sum(dim=-1).clamp_min(1)
+    means = coefficients.where(used, 0.0).sum(dim=-1) / counts
+    deviations = (coefficients - means.unsqueeze(-1)).where(used, 0.0)
+    deviation = (deviations.square().sum(dim=-1) / counts).sqrt()
     steps = (2 * _CLIP_DEVIATIONS[bits] * deviation / (2**bits - 1)).to(torch.float16)
     return steps.clamp_min(torch.finfo(torch.float16).tiny).to(torch.float32)
 
 
 def to_levels(coefficients: Tensor, scales: Tensor, bits: Bits) -> Tensor:
-    """The nearest level of each coefficient, uint8 `[L, K]` from 0 to `2^bits - 1`."""
+    """The nearest level of each coefficient, uint8 `[..., L, K]` from 0 to `2^bits - 1`."""
     highest = 2**bits - 1
-    nearest = (coefficients / scales.unsqueeze(1) + highest / 2).round()
+    nearest = (coefficients / scales.unsqueeze(-1) + highest / 2).round()
     return nearest.clamp(0, highest).to(torch.uint8)
 
 

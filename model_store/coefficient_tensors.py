@@ -33,20 +33,21 @@ _LARGEST_INT8 = 127
 def quantised(coefficients: Tensor, used: Tensor, precision: Precision) -> dict[str, Tensor]:
     """The tensors that keep those of the coefficients `[L, K]` that are `used`, bool `[L, K]`.
 
-    They follow each other layer by layer; scales are fp16, of the layers that use any.
+    They follow each other layer by layer; scales are fp16, of the layers that use any. Of several
+    tasks' coefficients, `[T, L, K]`, each tensor is stacked.
     """
     if precision == "fp16":
-        return {COEFFICIENTS: coefficients[used].to(torch.float16)}
+        return {COEFFICIENTS: coefficients[..., used].to(torch.float16)}
     bits = packed_bits(precision)
     if bits is not None:
         scales = level_scales(coefficients, used, bits)
-        values = _packed(to_levels(coefficients, scales, bits)[used], precision)
+        values = _packed(to_levels(coefficients, scales, bits)[..., used], precision)
     else:
-        largest = coefficients.abs().where(used, 0.0).amax(dim=1)
+        largest = coefficients.abs().where(used, 0.0).amax(dim=-1)
         half = (largest / _LARGEST_INT8).to(torch.float16)
         scales = half.clamp_min(torch.finfo(torch.float16).tiny).to(torch.float32)
-        values = (coefficients / scales.unsqueeze(1)).round()[used].to(torch.int8)
-    return {COEFFICIENTS: values, SCALES: scales[used.any(dim=1)].to(torch.float16)}
+        values = (coefficients / scales.unsqueeze(-1)).round()[..., used].to(torch.int8)
+    return {COEFFICIENTS: values, SCALES: scales[..., used.any(dim=-1)].to(torch.float16)}
 
 
 def coefficients_of(tensors: Mapping[str, Tensor], used: Tensor) -> Tensor:
@@ -100,4 +101,4 @@ def packed_bits(precision: Precision) -> Bits | None:
 def _packed(levels: Tensor, precision: Precision) -> Tensor:
     dtype = _DTYPES[precision]
     packed = pack_levels(levels, _BITS[precision])
-    return torch.nn.functional.pad(packed, (0, -len(packed) % dtype.itemsize)).view(dtype)
+    return torch.nn.functional.pad(packed, (0, -packed.shape[-1] % dtype.itemsize)).view(dtype)

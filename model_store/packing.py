@@ -42,11 +42,12 @@ def unpack_bits(packed: Tensor, size: int) -> Tensor:
 
 
 def pack_levels(levels: Tensor, bits: Bits) -> Tensor:
-    """Uint8 `[n]` of so many bits to uint8 `[ceil(n * bits / 8)]`, the earlier in the low bits."""
+    """Uint8 `[..., n]` of so many bits to uint8 `[..., ceil(n * bits / 8)]`, earlier in the low."""
     in_a_byte = 8 // bits
-    padded = torch.nn.functional.pad(levels, (0, -len(levels) % in_a_byte))
-    shifted = padded.view(-1, in_a_byte) << (bits * torch.arange(in_a_byte)).to(torch.uint8)
-    return shifted.sum(dim=1, dtype=torch.uint8)
+    padded = torch.nn.functional.pad(levels, (0, -levels.shape[-1] % in_a_byte))
+    places = (bits * torch.arange(in_a_byte)).to(torch.uint8)
+    shifted = padded.view(*levels.shape[:-1], -1, in_a_byte) << places
+    return shifted.sum(dim=-1, dtype=torch.uint8)
 
 
 def unpack_levels(packed: Tensor, bits: Bits, count: int) -> Tensor:

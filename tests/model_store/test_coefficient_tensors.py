@@ -68,6 +68,18 @@ def test_what_was_learned_through_the_rounding_is_kept(
 
 
 @given(COEFFICIENTS, COUNTS, st.sampled_from(PRECISIONS))
+def test_several_tasks_at_once_are_kept_as_each_alone(
+    coefficients: Tensor, counts: list[int], precision: Precision
+) -> None:
+    used = used_of(coefficients, counts)
+    tasks = torch.stack([coefficients, coefficients.flip(1), 3 - coefficients])
+    stacked = quantised(tasks, used, precision)
+    for index, one in enumerate(tasks):
+        alone = quantised(one, used, precision)
+        assert all(torch.equal(stacked[name][index], kept) for name, kept in alone.items())
+
+
+@given(COEFFICIENTS, COUNTS, st.sampled_from(PRECISIONS))
 def test_the_tensors_say_their_precision(
     coefficients: Tensor, counts: list[int], precision: Precision
 ) -> None:

@@ -20,23 +20,36 @@ def table(workloads: Sequence[str], ours: Measured, others: Sequence[Measured]) 
         cells = "".join(f"{_cell(ours, one, workload):>{width}}" for workload in workloads)
         said = f"  not measured: {one.why_not}" if one.why_not else ""
         lines.append(f"{one.peer.name:{width}}{cells if one.rates else ''}{said}")
-    for workload, turns in ours.latencies_ms.items():
-        median = statistics.median(median for median, _ in turns)
-        every = sorted(p99 for _, p99 in turns)
-        lines.append(
-            f"this service at half of its rate, {workload}: median {median:.2f} ms, "
-            f"p99 {statistics.median(every):.2f} ms ({every[0]:.2f} to {every[-1]:.2f} by turn)"
-        )
+    for workload in ours.latencies_ms:
+        for one in (ours, *others):
+            if turns := one.latencies_ms.get(workload):
+                median = statistics.median(median for median, _ in turns)
+                every = sorted(p99 for _, p99 in turns)
+                lines.append(
+                    f"{one.peer.name}, {workload}, at half of the service's rate: median "
+                    f"{median:.2f} ms, p99 {statistics.median(every):.2f} ms "
+                    f"({every[0]:.2f} to {every[-1]:.2f} by turn)"
+                )
     return "\n".join(lines)
 
 
 def _cell(ours: Measured, one: Measured, workload: str) -> str:
-    rate = one.rates.get(workload)
-    if rate is None:
+    if workload not in one.rates:
         return "-"
-    own = ours.rates.get(workload)
-    times = "" if one is ours or own is None else f" ({own / rate:.2f})"
-    return f"{rate:,.0f}{times} {one.processor_us[workload]:,.0f} us"
+    ratio = None if one is ours else _ratio(ours, one, workload)
+    times = "" if ratio is None else f" ({ratio:.2f})"
+    rate = statistics.median(one.rates[workload])
+    return f"{rate:,.0f}{times} {statistics.median(one.processor_us[workload]):,.0f} us"
+
+
+def _ratio(ours: Measured, one: Measured, workload: str) -> float | None:
+    """The median of each turn's ratio, of those asked in turns; else the ratio of medians."""
+    own, theirs = ours.rates.get(workload), one.rates.get(workload)
+    if own is None or theirs is None:
+        return None
+    if len(own) == len(theirs):
+        return statistics.median(rate / their for rate, their in zip(own, theirs, strict=True))
+    return statistics.median(own) / statistics.median(theirs)
 
 
 def claims_of(bank: str, ours: Measured, others: Sequence[Measured]) -> list[Claim]:
@@ -47,18 +60,20 @@ def claims_of(bank: str, ours: Measured, others: Sequence[Measured]) -> list[Cla
     claims = []
     for kind, bound in LEAST_OVER_MOSEC.items():
         for peer in MOSEC:
-            rate, reference = _rate(ours, kind), _rate(_of(peer, others), kind)
-            ratio = None if rate is None or reference is None else round(rate / reference, 2)
+            rival, workload = _of(peer, others), _workload(ours, kind)
+            ratio = _ratio(ours, rival, workload) if rival and workload else None
             claim = f"{bank}, {kind}: requests a second over those of {peer.name}"
-            claims.append(at_least(claim, ratio, bound, "times"))
+            claims.append(
+                at_least(claim, None if ratio is None else round(ratio, 2), bound, "times")
+            )
     p99s = [statistics.median(p99 for _, p99 in turns) for turns in ours.latencies_ms.values()]
     slowest = max(p99s, default=None)
-    hot = _rate(ours, "one hot task")
+    hot = ours.rates.get("one hot task")
     return [
         *claims,
         at_least(
             f"{bank}, one hot task: requests a second",
-            None if hot is None else round(hot),
+            None if hot is None else round(statistics.median(hot)),
             LEAST_HOT_RATE,
             "requests a second",
         ),
@@ -75,7 +90,5 @@ def _of(peer: Peer, others: Sequence[Measured]) -> Measured | None:
     return next((one for one in others if one.peer is peer), None)
 
 
-def _rate(measured: Measured | None, kind: str) -> float | None:
-    if measured is None:
-        return None
-    return next((rate for name, rate in measured.rates.items() if name.startswith(kind)), None)
+def _workload(measured: Measured, kind: str) -> str | None:
+    return next((name for name in measured.rates if name.startswith(kind)), None)

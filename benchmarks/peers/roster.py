@@ -119,9 +119,10 @@ SERVICE = Peer(
     settings=(("STORE", "{store}"), ("PORT", "{port}"), ("CACHE_BYTES", "{cache_bytes}")),
 )
 _MLSERVER = ("-m", "benchmarks.peers.with_mlserver", "{port}", "{second_port}")
+RIVALS = (ECHO, *MOSEC)
+"""What the service is measured by, in turns with it: they take next to nothing while idle."""
 PEERS = (
-    ECHO,
-    *MOSEC,
+    *RIVALS,
     Peer("FastAPI, careful", "fastapi", _uvicorn("benchmarks.peers.careful_fastapi:app"), RAW),
     Peer("FastAPI, plain", "fastapi", _uvicorn("benchmarks.peers.plain_fastapi:app"), PYDANTIC),
     Peer("LitServe", "litserve", ("-m", "benchmarks.peers.with_litserve", "{port}"), NAME_IN_BODY),

@@ -33,7 +33,6 @@ PROGRAMS: dict[str, Sequence[str]] = {
     "replicas_in_step": ("--quick",),
     "many_tasks": ("--tasks", "20000"),
     "churn": ("--seconds", "120"),
-    "unknown_identity": (),
     "naming_tasks": ("--tasks", "20000", "--turns", "20"),
     "gpu_kernels": (),
     "gpu_engine": (),
@@ -41,8 +40,12 @@ PROGRAMS: dict[str, Sequence[str]] = {
 }
 """By name, with what each is told in the quick form."""
 
-OF_LEARNING: dict[str, Sequence[str]] = {"epoch_ratios": (), "epochs_from_each_start": ()}
-"""The same of programs about the trainer: run where they are asked for by name."""
+OF_LEARNING: dict[str, Sequence[str]] = {
+    "epoch_ratios": (),
+    "epochs_from_each_start": (),
+    "unknown_identity": (),
+}
+"""The same of programs that learn tasks first: run where they are asked for by name."""
 
 DRAWN: dict[str, str] = {
     "churn": "churn.png",

@@ -32,7 +32,7 @@ BANKS: dict[str, tuple[BankKind, int]] = {
     "partition of 256": ("partition", 256),
 }
 
-TURNS = 5
+TURNS = 4
 
 
 def main(

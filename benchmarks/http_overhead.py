@@ -147,7 +147,7 @@ def compared(
 
 
 def main(
-    seconds: Annotated[float, typer.Option(min=0.1, help="Of one turn.")] = 2,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of one turn.")] = 1.5,
     turns: Annotated[int, typer.Option(min=1)] = 5,
     connections: Annotated[int, typer.Option(min=1, help="Each with one request.")] = 48,
 ) -> None:

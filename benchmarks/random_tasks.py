@@ -28,7 +28,7 @@ IMAGES: Mapping[str, Preprocessing] = {
     "resnet-18-small": Preprocessing(channels=3, height=32, width=32, mean=0.47, std=0.26),
 }
 
-_AT_ONCE = 500
+_AT_ONCE = 50
 
 
 def random_network(

@@ -5,8 +5,8 @@ the engine alone, on one core. Kinds of load take turns, and what is claimed is 
 turn's ratio. Requests have one row. Throughput is with all connections always waiting, or 256
 requests under way. Latency is of requests that arrive at random moments, waiting included, at half
 of the rate that saturates the service; in the engine, where those that ask take their share of the
-core, at a quarter of the rate of hot ones. That rate is found anew in each turn: how quick the
-machine is changes with what else it does.
+core, at half of the rate of one request after another. That rate is found anew in each turn: how
+quick the machine is changes with what else it does.
 """
 
 import asyncio

@@ -34,11 +34,15 @@ class EngineUnderLoad:
 
     def saturated(self, kind: Load, seconds: float) -> float:
         """Requests a second with `UNDER_WAY` of them under way."""
-        return self._loop.run(self._saturated(self._names(kind), seconds))
+        return self._loop.run(self._saturated(self._names(kind), seconds, UNDER_WAY))
 
     def light_load(self, seconds: float) -> float:
-        """A quarter of the rate that saturates it with the hot task: the load needs its part."""
-        return self.saturated(HOT, seconds) / 4
+        """Half of the rate of the hot task's requests one after another.
+
+        Half of what saturates it, in large batches, would be more than it and the load, which has
+        the same core, get done of requests that come one by one.
+        """
+        return self._loop.run(self._saturated(self._names(HOT), seconds, 1)) / 2
 
     def arriving(self, kind: Load, seconds: float, rate: float) -> list[float]:
         """Seconds from when each request was due, at random moments, to its answer."""
@@ -63,7 +67,7 @@ class EngineUnderLoad:
         while True:
             yield from self.asked.next(kind, _NAMES_AT_ONCE)
 
-    async def _saturated(self, names: Iterator[str], seconds: float) -> float:
+    async def _saturated(self, names: Iterator[str], seconds: float, under_way: int) -> float:
         started, answered = time.perf_counter(), count()
         ends = started + seconds
 
@@ -72,7 +76,7 @@ class EngineUnderLoad:
                 await self._engine.predictor.predict(next(names), self._rows, Terms("load"))
                 next(answered)
 
-        await asyncio.gather(*(ask() for _ in range(UNDER_WAY)))
+        await asyncio.gather(*(ask() for _ in range(under_way)))
         return next(answered) / (time.perf_counter() - started)
 
     async def _arriving(self, names: list[str], due: list[float]) -> list[float]:

@@ -154,7 +154,7 @@ class Batcher(Generic[Payload]):
         if self._batch.is_quick(rows) and self._share.is_due(self._admission.seconds(rows)):
             if batch := self._take():
                 self._batch.here(batch, _rows(batch))
-            self._share.came_between()
+            self._share.give()
 
     def _count(self, reason: BaseException) -> None:
         self._telemetry.rejected.labels(REASONS[type(reason)]).inc()
@@ -172,6 +172,7 @@ class Batcher(Generic[Payload]):
             self._start_by = min(self._start_by, latest)
         self._changed.set()
         if self._running is None:
+            self._share.give()
             self._running = asyncio.create_task(self._run())
         return waiting
 
@@ -189,6 +190,7 @@ class Batcher(Generic[Payload]):
 
     async def _run(self) -> None:
         batch: list[Waiting[Payload]] = []
+        self._share.take()
         try:
             while self._queue.rows:
                 await self._let_fill()
@@ -197,7 +199,8 @@ class Batcher(Generic[Payload]):
                 rows = _rows(batch)
                 if self._batch.is_quick(rows):
                     self._batch.here(batch, rows)
-                    await self._share.give_way(more=self._queue.rows > 0)
+                    if self._queue.rows:
+                        await self._share.give_way()
                 else:
                     await self._batch.elsewhere(batch, rows)
         finally:

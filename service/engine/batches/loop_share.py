@@ -18,18 +18,25 @@ class LoopShare:
         self._own_until = 0.0
         self._others_since: float | None = None
 
-    async def give_way(self, more: bool) -> None:
-        """Let everyone else in once, where there are no `more` batches or their turn is over."""
-        now = self._clock()
-        if more and now < self._own_until:
-            return
-        self._others_since = now
-        try:
-            await asyncio.sleep(0)
-            others = self._clock() - self._others_since
-        finally:
-            self._others_since = None
-        self._own_until = self._clock() + min(_TIMES_OTHERS * others, _MOST_SECONDS)
+    def give(self) -> None:
+        """Others have the loop anew, until batches `take` it."""
+        self._others_since = self._clock()
+
+    def take(self) -> None:
+        """Batches have the loop for as long as others' turn makes it theirs."""
+        if self._others_since is not None:
+            now = self._clock()
+            others, self._others_since = now - self._others_since, None
+            self._own_until = now + min(_TIMES_OTHERS * others, _MOST_SECONDS)
+
+    async def give_way(self) -> None:
+        """Let everyone else in once, where the turn of batches is over."""
+        if self._clock() >= self._own_until:
+            self.give()
+            try:
+                await asyncio.sleep(0)
+            finally:
+                self.take()
 
     def is_due(self, seconds: float) -> bool:
         """Whether others are in, and had it for so long that a batch of `seconds` may come between.
@@ -38,7 +45,3 @@ class LoopShare:
         """
         since = self._others_since
         return since is not None and _TIMES_OTHERS * (self._clock() - since) >= seconds
-
-    def came_between(self) -> None:
-        """A batch did: others have the loop anew."""
-        self._others_since = self._clock()

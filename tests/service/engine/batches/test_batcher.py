@@ -2,6 +2,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from math import inf
 
 import numpy as np
@@ -280,6 +281,39 @@ class Told:
 
     def tell(self, outcome: Outcome) -> None:
         self.outcome = outcome
+
+
+async def test_others_have_the_loop_between_batches_that_each_come_alone(
+    telemetry: Telemetry,
+) -> None:
+    compute, executor = Doubling(seconds=0.001), HeldExecutor()
+    limits = BatchLimits(8, 64, inline_ms=50)
+    batcher: Batcher[None] = Batcher(compute, executor, limits, telemetry, lambda: compute.passed)
+    learning = asyncio.create_task(batcher.submit("a", None, rows(1), ANYONE))
+    await settled()
+    executor.run_next()  # nothing was known of the first one's cost
+    await learning
+    turns, told_in = 0, list[int]()
+
+    async def others() -> None:
+        nonlocal turns
+        while len(told_in) < 10:
+            turns += 1
+            await asyncio.sleep(0)
+
+    class AsksAgain(Told):
+        def tell(self, outcome: Outcome) -> None:
+            super().tell(outcome)
+            told_in.append(turns)
+            if len(told_in) < 10:
+                asyncio.get_running_loop().call_soon(ask)
+
+    def ask() -> None:
+        batcher.put("a", None, rows(1), ANYONE, AsksAgain())
+
+    ask()
+    await others()
+    assert all(later > earlier for earlier, later in pairwise(told_in))
 
 
 async def test_full_queue_is_worked_off_by_quick_batches_while_others_keep_the_event_loop(

@@ -21,7 +21,7 @@ class Loop:
         await asyncio.sleep(0)
         for _ in range(batches):
             self.now += seconds
-            await self.share.give_way(more=True)
+            await self.share.give_way()
         others.cancel()
 
     async def others(self) -> None:
@@ -43,15 +43,6 @@ async def test_batches_longer_than_that_leave_others_a_turn_after_each() -> None
     assert loop.turns == pytest.approx(50, abs=1)
 
 
-async def test_where_no_batch_waits_others_are_let_in_at_once() -> None:
-    loop = Loop(others_seconds=1.0)
-    others = asyncio.create_task(loop.others())
-    for _ in range(10):
-        await loop.share.give_way(more=False)
-    others.cancel()
-    assert loop.turns == 10
-
-
 async def test_others_wait_for_twenty_milliseconds_of_batches_at_most() -> None:
     loop = Loop(others_seconds=1.0)
     await loop.compute(200, seconds=0.001)
@@ -66,12 +57,13 @@ async def test_batch_is_due_within_others_turn_once_they_had_a_third_of_its_time
         for _ in range(4):
             loop.now += 0.001
             seen.append(loop.share.is_due(0.0089))
-        loop.share.came_between()
+        loop.share.give()
         seen.append(loop.share.is_due(0.0089))
 
     reading = asyncio.create_task(reads_for_long())
     assert not loop.share.is_due(0.0)  # batches have the loop
-    await loop.share.give_way(more=False)
+    loop.share.give()
     await reading
     assert seen == [False, False, True, True, False]
+    loop.share.take()
     assert not loop.share.is_due(0.0)

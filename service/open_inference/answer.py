@@ -10,6 +10,8 @@ from service.engine.prediction import Prediction
 from service.open_inference.outputs import answer_parameters, octets, output_tensor
 from service.open_inference.tensors import InferCall
 
+Headers = tuple[tuple[bytes, bytes], ...]
+
 _JSON = ((b"content-type", b"application/json"),)
 
 
@@ -38,7 +40,9 @@ def infer_answer(model_name: str, call: InferCall, prediction: Prediction) -> Ra
     if prediction.identification is not None:
         document["parameters"] = answer_parameters(prediction)
     encoded = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
-    return _with_tensors(encoded, tensors) if tensors else RawAnswer(encoded, _JSON)
+    if not tensors:
+        return RawAnswer(encoded, _JSON)
+    return RawAnswer(b"".join((encoded, *tensors)), _headers(encoded))
 
 
 def _all_binary(model_name: str, call: InferCall, prediction: Prediction) -> RawAnswer:
@@ -47,9 +51,9 @@ def _all_binary(model_name: str, call: InferCall, prediction: Prediction) -> Raw
     for wanted in call.outputs:
         datatype, shape, values = output_tensor(prediction, wanted)
         tensors.append(octets(values))
-        said.append((wanted.name, datatype, tuple(shape), len(tensors[-1])))
-    head = _head_again(model_name, prediction.task.version, call.request_id, tuple(said))
-    return _with_tensors(head, tensors)
+        said.append((wanted.name, datatype, shape, len(tensors[-1])))
+    head, headers = _head_again(model_name, prediction.task.version, call.request_id, tuple(said))
+    return RawAnswer(b"".join((head, *tensors)), headers)
 
 
 @lru_cache(maxsize=4096)
@@ -58,13 +62,14 @@ def _head_again(
     version: str,
     request_id: str | None,
     outputs: tuple[tuple[str, str, tuple[int, ...], int], ...],
-) -> bytes:
+) -> tuple[bytes, Headers]:
     # Answers to the same question differ in their numbers alone.
     document: dict[str, Any] = {"model_name": model_name, "model_version": version}
     if request_id is not None:
         document["id"] = request_id
     document["outputs"] = [_binary_output(*output) for output in outputs]
-    return orjson.dumps(document)
+    encoded = orjson.dumps(document)
+    return encoded, _headers(encoded)
 
 
 def _binary_output(name: str, datatype: str, shape: Any, size: int) -> dict[str, Any]:
@@ -72,6 +77,5 @@ def _binary_output(name: str, datatype: str, shape: Any, size: int) -> dict[str,
     return {"name": name, "shape": shape, "datatype": datatype, "parameters": parameters}
 
 
-def _with_tensors(encoded: bytes, tensors: list[bytes]) -> RawAnswer:
-    headers = ((b"content-type", OCTETS), (HEADER_LENGTH, b"%d" % len(encoded)))
-    return RawAnswer(b"".join((encoded, *tensors)), headers)
+def _headers(encoded: bytes) -> Headers:
+    return (b"content-type", OCTETS), (HEADER_LENGTH, b"%d" % len(encoded))

@@ -15,7 +15,7 @@ class OutputTensor(NamedTuple):
     """FP32 as a contiguous array, or BYTES as texts, row-major."""
 
     datatype: str
-    shape: list[int]
+    shape: tuple[int, ...]
     values: Values
 
 
@@ -26,13 +26,13 @@ def output_tensor(prediction: Prediction, wanted: WantedOutput) -> OutputTensor:
     if wanted.name == "labels":
         classes = prediction.task.classes
         labels = [classes[index] for index in prediction.logits.argmax(axis=1)]
-        return OutputTensor("BYTES", [len(labels)], labels)
+        return OutputTensor("BYTES", (len(labels),), labels)
     values = prediction.logits if wanted.name == "logits" else prediction.probabilities
     assert values is not None
     if wanted.classes:
         return _best(values, prediction.task.classes, wanted.classes)
     values = np.ascontiguousarray(values, dtype="<f4")
-    return OutputTensor("FP32", list(values.shape), values)
+    return OutputTensor("FP32", values.shape, values)
 
 
 def octets(values: Values) -> bytes:
@@ -71,4 +71,4 @@ def _best(values: NDArray[np.float32], classes: tuple[str, ...], count: int) -> 
         for row, indices in zip(values, order, strict=True)
         for index in indices
     ]
-    return OutputTensor("BYTES", list(order.shape), said)
+    return OutputTensor("BYTES", order.shape, said)

@@ -1,6 +1,5 @@
 """A prediction as an answer of the Open Inference Protocol, each output in JSON or as raw bytes."""
 
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -10,8 +9,6 @@ from service.engine.prediction import Prediction
 from service.open_inference.outputs import answer_parameters, octets, output_tensor
 from service.open_inference.tensors import InferCall
 
-Headers = tuple[tuple[bytes, bytes], ...]
-
 _JSON = ((b"content-type", b"application/json"),)
 
 
@@ -20,8 +17,6 @@ def infer_answer(model_name: str, call: InferCall, prediction: Prediction) -> Ra
 
     Where one is binary the body is JSON and then the tensors, and a header says where they begin.
     """
-    if prediction.identification is None and all(wanted.binary for wanted in call.outputs):
-        return _all_binary(model_name, call, prediction)
     document: dict[str, Any] = {"model_name": model_name, "outputs": []}
     if call.request_id is not None:
         document["id"] = call.request_id
@@ -42,40 +37,10 @@ def infer_answer(model_name: str, call: InferCall, prediction: Prediction) -> Ra
     encoded = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     if not tensors:
         return RawAnswer(encoded, _JSON)
-    return RawAnswer(b"".join((encoded, *tensors)), _headers(encoded))
-
-
-def _all_binary(model_name: str, call: InferCall, prediction: Prediction) -> RawAnswer:
-    assert prediction.task is not None
-    tensors, said = [], []
-    for wanted in call.outputs:
-        datatype, shape, values = output_tensor(prediction, wanted)
-        tensors.append(octets(values))
-        said.append((wanted.name, datatype, shape, len(tensors[-1])))
-    head, headers = _head_again(model_name, prediction.task.version, call.request_id, tuple(said))
-    return RawAnswer(b"".join((head, *tensors)), headers)
-
-
-@lru_cache(maxsize=4096)
-def _head_again(
-    model_name: str,
-    version: str,
-    request_id: str | None,
-    outputs: tuple[tuple[str, str, tuple[int, ...], int], ...],
-) -> tuple[bytes, Headers]:
-    # Answers to the same question differ in their numbers alone.
-    document: dict[str, Any] = {"model_name": model_name, "model_version": version}
-    if request_id is not None:
-        document["id"] = request_id
-    document["outputs"] = [_binary_output(*output) for output in outputs]
-    encoded = orjson.dumps(document)
-    return encoded, _headers(encoded)
+    headers = ((b"content-type", OCTETS), (HEADER_LENGTH, b"%d" % len(encoded)))
+    return RawAnswer(b"".join((encoded, *tensors)), headers)
 
 
 def _binary_output(name: str, datatype: str, shape: Any, size: int) -> dict[str, Any]:
     parameters = {"binary_data_size": size}
     return {"name": name, "shape": shape, "datatype": datatype, "parameters": parameters}
-
-
-def _headers(encoded: bytes) -> Headers:
-    return (b"content-type", OCTETS), (HEADER_LENGTH, b"%d" % len(encoded))

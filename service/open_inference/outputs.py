@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from service.engine.prediction import Prediction
 from service.open_inference.tensors import WantedOutput
 
+_FP32 = np.dtype("<f4")
+
 Values: TypeAlias = "list[str] | NDArray[np.float32]"
 
 
@@ -31,7 +33,7 @@ def output_tensor(prediction: Prediction, wanted: WantedOutput) -> OutputTensor:
     assert values is not None
     if wanted.classes:
         return _best(values, prediction.task.classes, wanted.classes)
-    values = np.ascontiguousarray(values, dtype="<f4")
+    values = np.ascontiguousarray(values, dtype=_FP32)
     return OutputTensor("FP32", values.shape, values)
 
 

@@ -50,7 +50,7 @@ EVERY_OUTPUT = {
 """What is meant where no output is asked for by name."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InferCall:
     """What is asked: `[n, row_length]` rows, what to answer, and how long that may take."""
 

@@ -15,7 +15,7 @@ import typer
 
 from benchmarks.claims_figure import claims_png
 from benchmarks.peers.environments import is_made
-from benchmarks.peers.roster import PEERS
+from benchmarks.peers.roster import PEERS, RIVALS
 from model_store.files import LocalFolder
 from training.studies.claims import CLAIMS_FILE, Claim, claims_json
 from training.studies.machine import machine_in_words
@@ -25,8 +25,8 @@ CLAIMS_FIGURE = "claims.png"
 RESULTS = Path(__file__).parent / "results"
 
 PROGRAMS: dict[str, Sequence[str]] = {
-    "mixed_batches": (),
-    "working_set": ("--quick",),
+    "mixed_batches": ("--quick",),
+    "working_set": ("--quick", "--backbone", "lenet-300-100"),
     "cold_rows": ("--quick",),
     "http_overhead": ("--seconds", "1", "--turns", "3"),
     "redis_tier": ("--quick",),
@@ -36,7 +36,7 @@ PROGRAMS: dict[str, Sequence[str]] = {
     "naming_tasks": ("--tasks", "20000", "--turns", "20"),
     "gpu_kernels": (),
     "gpu_engine": (),
-    "against_peers": ("--quick",),
+    "against_peers": ("--quick", *(f"--peer={peer.name}" for peer in RIVALS)),
 }
 """By name, with what each is told in the quick form."""
 

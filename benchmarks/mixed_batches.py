@@ -66,6 +66,7 @@ SUBJECTS = (
 
 
 def main(
+    quick: Annotated[bool, typer.Option("--quick", help="A fifth of the repeats.")] = False,
     figures: Annotated[
         Path | None, typer.Option(help="Draw what each way takes in there, too.")
     ] = None,
@@ -79,7 +80,8 @@ def main(
     print(f"kernels: {f'{kernels.lanes} rows side by side' if kernels else 'not built'}")
     claims, panels = [], {}
     for subject in SUBJECTS:
-        panels[subject.name], found = measure(subject)
+        repeats = subject.repeats // 5 if quick else subject.repeats
+        panels[subject.name], found = measure(subject, repeats)
         claims += found
     if figures is not None:
         figures.mkdir(parents=True, exist_ok=True)
@@ -90,7 +92,7 @@ def main(
     raise typer.Exit(0 if all(claim.holds for claim in claims) else 1)
 
 
-def measure(subject: Subject) -> tuple[dict[str, float], list[Claim]]:
+def measure(subject: Subject, repeats: int) -> tuple[dict[str, float], list[Claim]]:
     """Print what each way takes, in microseconds of a row, and claim."""
     backbone = build_backbone(subject.name, subject.input_shape, 10)
     layers = masked_layers(backbone)
@@ -117,7 +119,7 @@ def measure(subject: Subject) -> tuple[dict[str, float], list[Claim]]:
         way = partial(stacked, batch, inputs), ROWS
         ways[f"64 rows of 64 tasks, stacked bank, {name}"] = way
         ways |= fused_ways(name, backbone, weights, bank, kept, inputs)
-    medians = median_seconds(ways, subject.repeats)
+    medians = median_seconds(ways, repeats)
     print(f"\n{subject.name}, {sum(layer.size for layer in layers):,} weights")
     each = {name: seconds / ways[name][1] * 1e6 for name, seconds in medians.items()}
     for name, microseconds in each.items():

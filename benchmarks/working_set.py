@@ -74,7 +74,7 @@ class UnderLoad(Protocol):
 
 def main(
     quick: Annotated[
-        bool, typer.Option("--quick", help="A tenth of the tasks, fewer and shorter turns.")
+        bool, typer.Option("--quick", help="A quarter of the tasks, fewer and shorter turns.")
     ] = False,
     backbone: Annotated[str | None, typer.Option(help="This one alone.")] = None,
     tasks: Annotated[int | None, typer.Option(min=1000, help="How many, of each backbone.")] = None,
@@ -90,7 +90,7 @@ def main(
     claims = []
     for subject in SUBJECTS:
         if backbone in (None, subject.backbone):
-            count = tasks or (subject.tasks // 10 if quick else subject.tasks)
+            count = tasks or (subject.tasks // 4 if quick else subject.tasks)
             seconds = subject.seconds / 2 if quick else subject.seconds
             drawn = figures if subject is SUBJECTS[0] else None
             claims += measured(

@@ -24,9 +24,9 @@ RESULTS = Path(__file__).parent / "results"
 
 PROGRAMS: dict[str, Sequence[str]] = {
     "mixed_batches": ("--quick",),
-    "working_set": ("--quick", "--backbone", "lenet-300-100"),
+    "working_set": ("--quick", "--backbone", "lenet-300-100", "--turns", "2"),
     "cold_rows": ("--quick",),
-    "http_overhead": ("--seconds", "0.5", "--turns", "5"),
+    "http_overhead": ("--seconds", "0.5", "--turns", "3"),
     "redis_tier": ("--quick",),
     "replicas_in_step": ("--quick",),
     "many_tasks": ("--tasks", "20000"),
